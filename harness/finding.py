@@ -1,0 +1,38 @@
+"""Findings: what a rule concluded from a trace, named so that the same cause keeps the same fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from harness.principal import Label
+from harness.trace import Site
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One violation. `source` is whose data or identity it was, `observer` who met it.
+
+    `fingerprint` derives from rule, sink, surface and the function of the site: no line, no payload, no plan.
+    `seqs` are the accesses that prove it, the violating one last. `stack` are the bot's frames at that access.
+    """
+
+    rule: str
+    sink: str
+    entry: str
+    dimension: str
+    source: Label
+    observer: Label
+    surface: str
+    key: str
+    site: Site
+    message: str
+    stack: tuple[str, ...] = ()
+    seqs: tuple[int, ...] = ()
+    step: int = -1
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits."""
+        text = "|".join((self.rule, self.sink, self.surface, self.site.file, self.site.function))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,72 @@
+"""Plans: plain data that says what is done to the bot, in which order, and how the loop deviates from FIFO.
+
+The same plan gives the same trace. A plan goes to JSON and back without loss.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal
+
+import msgspec
+
+from harness.principal import Label, TwinSpec
+
+PLAN_SCHEMA = "isolation-plan/1"
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One stimulus.
+
+    `entry` is a way in (``api``, ``timer``, ``webui``, ``start``, ``plugin``) or ``world`` for what happens around
+    the bot (``advance`` the clock, ``configure`` a tenant). `action` is one the target offers for that entry.
+    `who` is the principal that acts, or None (a bare timer tick, a boot). `payload` is JSON data in which texts
+    may name secrets as ``{slot}``. `gap` is the virtual time in seconds between the launch of the previous step
+    and this one; with `join` the runner first waits until every earlier step has ended.
+    """
+
+    entry: str
+    action: str
+    who: Label | None = None
+    payload: dict[str, Any] = {}
+    gap: float = 0.0
+    join: bool = False
+
+
+class Deviation(msgspec.Struct, frozen=True, kw_only=True):
+    """One departure from FIFO, named so that it survives an unrelated await added to the bot.
+
+    It applies to the `occurrence`-th (from 0) ready callback of `lineage` whose site is `site` (``module:function``;
+    empty: any site). ``hold`` lets up to `amount` callbacks of other lineages go first; ``delay`` makes an external
+    completion (sleep, executor, LLM) of that lineage arrive `amount` virtual seconds later.
+    """
+
+    kind: Literal["hold", "delay"]
+    lineage: str
+    site: str = ""
+    occurrence: int = 0
+    amount: float = 1.0
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Steps + schedule tape + seed. `overlays` are applied to the target before the first step."""
+
+    schema: str = PLAN_SCHEMA
+    seed: int = 0
+    twins: TwinSpec = TwinSpec()
+    steps: tuple[Step, ...] = ()
+    tape: tuple[Deviation, ...] = ()
+    overlays: tuple[str, ...] = ()
+
+    def to_json(self) -> bytes:
+        """Canonical JSON: equal plans give equal bytes."""
+        return msgspec.json.encode(self, order="sorted")
+
+    @staticmethod
+    def from_json(data: bytes | str) -> Plan:
+        """Read a plan. Raises `msgspec.ValidationError` or `msgspec.DecodeError` on anything else."""
+        return msgspec.json.decode(data, type=Plan)
+
+    def digest(self) -> str:
+        """Short stable name of the plan (16 hex digits)."""
+        return hashlib.sha256(self.to_json()).hexdigest()[:16]

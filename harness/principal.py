@@ -1,0 +1,97 @@
+"""Principals and twins: who acts, what outsiders see of them, and which secrets they carry.
+
+Twins are equal in everything outsiders can see but the dimension under test. Only their secrets differ,
+so whatever of A is found with B has crossed.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Label = str
+"""`A`, `B` (twins of a plan); `-` no identity at all; `?` an identity that is none of the twins'."""
+
+MISSING: Label = "-"
+STRANGER: Label = "?"
+
+DIMENSION_FIELDS = {"T": "tenant", "A": "agent", "C": "chat", "P": "platform"}
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """One identity that can act on the bot.
+
+    `secrets` maps a slot (``message``, ``name``, ``prompt``, ``config.global``, ``config.tenant``,
+    ``config.agent``, ``credential``, ``picture``) to an unguessable token; `numbers` maps a slot to a planted
+    number; `pictures` maps a slot to picture bytes (PNG).
+    """
+
+    label: Label
+    tenant: str
+    agent: str
+    platform: str
+    chat: str
+    user: str
+    credential: str
+    display: dict[str, str]
+    secrets: dict[str, str]
+    numbers: dict[str, int]
+    pictures: dict[str, bytes]
+
+    def identity(self) -> dict[str, str]:
+        """The four dimensions by field name."""
+        return {field: getattr(self, field) for field in DIMENSION_FIELDS.values()}
+
+    def render(self, template: str) -> str:
+        """Fill ``{slot}`` with this principal's secret of that slot; unknown slots stay as written."""
+        for slot, token in self.secrets.items():
+            template = template.replace("{" + slot + "}", token)
+        return template
+
+
+class TwinSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How to make the twins of a plan. Plain data: equal specs give equal twins in any process.
+
+    `dimension` names the fields that differ (``T``, ``A``, ``C``, ``P`` or several, as ``TA``). `pictures` says
+    whether both send the same picture bytes (collisions by content) or marked ones (canary in the picture).
+    """
+
+    dimension: str = "T"
+    pictures: Literal["equal", "marked"] = "equal"
+    locale: str = "zh_CN"
+    seed: int = 0
+
+
+class Twins(msgspec.Struct, frozen=True, kw_only=True):
+    """Two principals and the spec they were made from."""
+
+    spec: TwinSpec
+    a: Principal
+    b: Principal
+
+    def of(self, label: Label) -> Principal:
+        """The principal with that label. Raises KeyError on any other label."""
+        return {"A": self.a, "B": self.b}[label]
+
+    def label_of(self, identity: dict[str, str | None] | None) -> Label:
+        """Whose identity this is: `A`, `B`, `-` (nothing that tells the twins apart), `?` (neither's).
+
+        `identity` maps field names (tenant, agent, chat, platform, user, credential) to values; absent or empty
+        values say nothing. Only fields in which the twins differ can tell them apart.
+        """
+        if not identity:
+            return MISSING
+        told = False
+        matches = {"A", "B"}
+        for field, value in identity.items():
+            if not value:
+                continue
+            mine, theirs = getattr(self.a, field), getattr(self.b, field)
+            if mine == theirs:
+                continue
+            told = True
+            matches &= {label for label, known in (("A", mine), ("B", theirs)) if known == value}
+        if not told:
+            return MISSING
+        return next(iter(matches)) if len(matches) == 1 else STRANGER

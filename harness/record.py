@@ -1,0 +1,175 @@
+"""The record of a campaign: everything the report writers may know. Plain data, one field for each report part."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from harness.riskmap import Documents
+from harness.trace import Site
+
+VerdictName = Literal["open", "closed", "inert", "not_exercised", "not_applicable", "waived"]
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What ran, on what. `seconds` is wall time. `scope` and `hidden` are what the target declares."""
+
+    target: str
+    target_version: str
+    harness_version: str
+    profile: str
+    seed: int
+    python: str
+    plans: int
+    steps: int
+    seconds: float
+    overlays: tuple[str, ...] = ()
+    overlap: float = 0.0
+    hidden: tuple[dict[str, str], ...] = ()
+    shared: tuple[dict[str, str], ...] = ()
+    regions: tuple[dict[str, str], ...] = ()
+    environment: dict[str, str] = {}
+    interrupted: bool = False
+
+
+class CellRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell as measured. `count` accesses, by which twins (`twins`), whether the positive control held (None: not
+    reached), and its state (a verdict name)."""
+
+    sink: str
+    entry: str
+    dimension: str
+    predicate: str
+    count: int
+    control: bool | None
+    state: VerdictName
+    twins: tuple[str, ...] = ()
+    why: str = ""
+
+
+class ItemRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An item with its verdict and the reason in one sentence."""
+
+    id: str
+    group: str
+    module: str
+    verdict: VerdictName
+    why: str
+    findings: tuple[str, ...] = ()
+    overlays: tuple[str, ...] = ()
+    cells: tuple[CellRecord, ...] = ()
+    defect: str = ""
+    mitigation: str = ""
+    documents: Documents = Documents()
+    waiver: dict[str, str] | None = None
+
+
+class MatrixCell(msgspec.Struct, frozen=True, kw_only=True):
+    """Accesses and findings of one sink on one entry."""
+
+    sink: str
+    entry: str
+    accesses: int
+    findings: int
+
+
+class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a witness's two-lane timeline. `lane` is `A`, `B` or `-`; `kind` step, access, switch or
+    violation; `text` a sentence; `at` virtual seconds."""
+
+    lane: str
+    kind: str
+    at: float
+    text: str
+    site: Site | None = None
+
+
+class FindingRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding with its witness. `witness` is a path relative to the output folder; `steps` and `deviations` count
+    the witness's; `entries` and `dimensions` all that reached it; `replays` how many replays showed it (of how many)."""
+
+    fingerprint: str
+    rule: str
+    sink: str
+    entry: str
+    dimension: str
+    source: str
+    observer: str
+    surface: str
+    key: str
+    site: Site
+    items: tuple[str, ...]
+    message: str
+    witness: str
+    steps: int
+    deviations: int
+    delays_only: bool
+    entries: tuple[str, ...] = ()
+    dimensions: tuple[str, ...] = ()
+    occurrences: int = 0
+    replays: tuple[int, int] = (0, 0)
+    timeline: tuple[TimelineEvent, ...] = ()
+    stack: tuple[str, ...] = ()
+
+
+class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that went wrong, where, how often; `harness` when the harness caused it."""
+
+    kind: str
+    message: str
+    where: str = ""
+    count: int = 1
+    harness: bool = False
+
+
+class OverlayRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What an overlay showed. `killed`: a fault was found (a fix made its finding vanish); `right_rule`: by the rule
+    it names (the fix left everything else as it was)."""
+
+    name: str
+    kind: str
+    rule: str
+    items: tuple[str, ...]
+    killed: bool
+    right_rule: bool
+    detail: str = ""
+    witness: str = ""
+    steps: int = 0
+    deviations: int = 0
+
+
+class Soundness(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the harness can be believed. `bound95` is 3/n for n clean plans without a false positive."""
+
+    faults: int = 0
+    killed: int = 0
+    right_rule: int = 0
+    controls: int = 0
+    false_positives: int = 0
+    clean_plans: int = 0
+    bound95: float | None = None
+    probes: dict[str, bool] = {}
+    overlays: tuple[OverlayRecord, ...] = ()
+
+
+class Performance(msgspec.Struct, frozen=True, kw_only=True):
+    """Measured figures; None where a run did not measure them."""
+
+    plans_per_second: float | None = None
+    overhead_ratio: float | None = None
+    fork_ms: float | None = None
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """All of one campaign. `witnesses` maps fingerprints to the shrunk plan's JSON."""
+
+    run: RunInfo
+    items: tuple[ItemRecord, ...]
+    matrix: tuple[MatrixCell, ...]
+    findings: tuple[FindingRecord, ...]
+    errors: tuple[ErrorRecord, ...]
+    soundness: Soundness
+    performance: Performance
+    unclaimed: tuple[dict[str, Any], ...] = ()
+    witnesses: dict[str, bytes] = {}

@@ -1,0 +1,179 @@
+"""The recorder: turns what probes see into accesses, adding actor, ambient context, canaries and site."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from harness.flow import FLOW
+from harness.principal import MISSING, Label, Twins
+from harness.trace import Access, Fault, Mark, Site
+
+MAX_FRAMES = 80
+"""Stacks are cut here: deeper frames are the loop's and the harness's own."""
+
+
+class Scanner(Protocol):
+    """Finds canaries in text or bytes, in one pass over all tokens."""
+
+    def scan(self, data: str | bytes) -> tuple[Mark, ...]:
+        """Every distinct mark in `data`."""
+
+    def scan_number(self, slot: str, value: float) -> tuple[Mark, ...]:
+        """Whose planted number of that slot this is; numbers are compared only where they were planted."""
+
+
+_current: Recorder | None = None
+
+
+def current() -> Recorder | None:
+    """The recorder of the run under way in this process, or None."""
+    return _current
+
+
+class Recorder:
+    """Collects the accesses of one run. Not thread-safe: a run has one thread."""
+
+    def __init__(
+        self,
+        twins: Twins,
+        scanner: Scanner,
+        roots: Sequence[Path],
+        ambient: Callable[[], Mapping[str, str | None] | None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.twins = twins
+        self.scanner = scanner
+        self.accesses: list[Access] = []
+        self.faults: list[Fault] = []
+        self.observed: dict[str, list[str]] = {"A": [], "B": []}
+        self.stacks: dict[tuple[str, ...], int] = {}
+        self._ambient = ambient
+        self._clock = clock
+        self._roots = tuple(str(root.resolve()).rstrip("/") + "/" for root in roots)
+        self._files: dict[str, str | None] = {}
+        self._muted = 0
+
+    @contextmanager
+    def active(self) -> Iterator[Recorder]:
+        """Make this the current recorder for the body."""
+        global _current
+        former, _current = _current, self
+        try:
+            yield self
+        finally:
+            _current = former
+
+    @contextmanager
+    def muted(self) -> Iterator[None]:
+        """What happens in the body is the harness's own doing and is not recorded."""
+        self._muted += 1
+        try:
+            yield
+        finally:
+            self._muted -= 1
+
+    @property
+    def listening(self) -> bool:
+        """False while the harness itself is at work; probes return at once then."""
+        return self._muted == 0
+
+    def ambient(self) -> Label:
+        """Whose context the bot believes itself in."""
+        with self.muted():
+            return self.twins.label_of(_plain(self._ambient()))
+
+    def label(self, identity: Mapping[str, str | None] | None) -> Label | None:
+        """The twin an identity names; None when it names nobody that matters."""
+        label = self.twins.label_of(_plain(identity))
+        return None if label == MISSING else label
+
+    def marks(self, *data: str | bytes) -> tuple[Mark, ...]:
+        """Every distinct canary in the given texts."""
+        found: dict[Mark, None] = {}
+        for item in data:
+            if item:
+                found.update(dict.fromkeys(self.scanner.scan(item)))
+        return tuple(found)
+
+    def access(
+        self,
+        sink: str,
+        op: str,
+        surface: str,
+        key: str,
+        *,
+        owner: Label | None = None,
+        new_owner: Label | None = None,
+        marks: tuple[Mark, ...] = (),
+        detail: dict[str, Any] | None = None,
+    ) -> Access | None:
+        """Record one access of the running code. Returns None while muted."""
+        if self._muted:
+            return None
+        flow = FLOW.get()
+        site, stack = self._where()
+        access = Access(
+            seq=len(self.accesses),
+            step=flow.step,
+            actor=flow.actor,
+            ambient=self.ambient(),
+            entry=flow.entry,
+            direct=flow.depth == 0,
+            lineage=flow.lineage,
+            sink=sink,
+            op=op,
+            surface=surface,
+            key=key,
+            owner=owner,
+            new_owner=new_owner,
+            marks=marks,
+            site=site,
+            stack=stack,
+            time=self._clock(),
+            detail=detail or {},
+        )
+        self.accesses.append(access)
+        return access
+
+    def fault(self, kind: str, message: str, where: str = "", *, harness: bool = False) -> None:
+        """Note something that went wrong. `harness` is true when the harness itself is to blame."""
+        self.faults.append(Fault(kind=kind, message=message, where=where, harness=harness))
+
+    def _where(self) -> tuple[Site, int]:
+        """The innermost frame of the bot, and the interned stack of all its frames."""
+        frame: FrameType | None = sys._getframe(2)
+        frames: list[str] = []
+        site: Site | None = None
+        depth = 0
+        files = self._files
+        while frame is not None and depth < MAX_FRAMES:
+            code = frame.f_code
+            name = code.co_filename
+            if name in files:
+                short = files[name]
+            else:
+                short = files[name] = self._short(name)
+            if short is not None:
+                frames.append(f"{short}:{code.co_qualname}")
+                if site is None:
+                    site = Site(short, frame.f_lineno, code.co_qualname)
+            frame = frame.f_back
+            depth += 1
+        stack = tuple(frames)
+        index = self.stacks.setdefault(stack, len(self.stacks))
+        return site or Site("", 0, ""), index
+
+    def _short(self, filename: str) -> str | None:
+        for root in self._roots:
+            if filename.startswith(root):
+                return filename[len(root) :]
+        return None
+
+
+def _plain(identity: Mapping[str, str | None] | None) -> dict[str, str | None] | None:
+    return None if identity is None else dict(identity)

@@ -1,0 +1,102 @@
+"""The risk map: what the documents fear, made testable as explicit cells, and where each item lives in a bot."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from harness.errors import UsageError
+
+RISK_MAP_SCHEMA = "isolation-riskmap/1"
+
+Predicate = Literal["apart", "absent", "refuses", "registers_only"]
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """One testable claim. *apart*: twins never meet there; *absent*: this is never written; *refuses*: the call
+    without or with the wrong identity fails and the right one works; *registers_only*: a start-up handler touches
+    no tenant state. `sink` may be ``context``: no place, but a claim about the ambient context at the item's
+    accesses of any sink."""
+
+    sink: str
+    entry: str
+    dimension: str = "T"
+    predicate: Predicate = "apart"
+
+
+class Pattern(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an item lives in one bot. An access matches when its sink is `sink` (``*``: any), its surface matches
+    the glob `surface` and some frame of its stack (``path:function``) matches the glob `site`."""
+
+    sink: str = "*"
+    surface: str = "*"
+    site: str = "*"
+
+    def matches(self, sink: str, surface: str, stack: Iterable[str]) -> bool:
+        """Whether an access with these belongs to the pattern."""
+        if self.sink not in ("*", sink):
+            return False
+        if self.surface != "*" and not _glob(self.surface).match(surface):
+            return False
+        return self.site == "*" or any(_glob(self.site).match(frame) for frame in stack)
+
+
+class Documents(msgspec.Struct, frozen=True, kw_only=True):
+    """What the bot's own documents say of the item: raw, dated, and never a verdict."""
+
+    say: str = ""
+    status: str = ""
+    disagree: bool = False
+    source: str = ""
+
+
+class RiskItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the risk map. `places` maps a target's name to the patterns under which the item is found there;
+    a target that is not named has no such module. `note` says, where needed, why a cell is out of reach."""
+
+    id: str
+    group: str
+    generation: str
+    module: str
+    cells: tuple[Cell, ...]
+    defect: str
+    mitigation: str
+    basis: str = ""
+    documents: Documents = Documents()
+    places: dict[str, tuple[Pattern, ...]] = {}
+    note: str = ""
+
+
+class RiskMap(msgspec.Struct, frozen=True, kw_only=True):
+    """All items, in the order of the documents."""
+
+    items: tuple[RiskItem, ...]
+    schema: str = RISK_MAP_SCHEMA
+
+    def select(self, pattern: str) -> RiskMap:
+        """Items whose id matches the glob. Raises UsageError when none does."""
+        chosen = tuple(item for item in self.items if fnmatch.fnmatchcase(item.id, pattern))
+        if not chosen:
+            raise UsageError(f"no risk item matches {pattern!r}; `isolation items` lists the ids")
+        return RiskMap(items=chosen)
+
+
+def load(path: Path) -> RiskMap:
+    """Read a risk map. Raises UsageError naming file and place when it is missing or malformed."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RiskMap)
+    except FileNotFoundError:
+        raise UsageError(f"risk map {path} does not exist") from None
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"risk map {path} is malformed: {error}") from error
+
+
+@functools.lru_cache(maxsize=4096)
+def _glob(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(pattern))

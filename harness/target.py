@@ -1,0 +1,218 @@
+"""What the harness asks of a bot. Everything particular to one bot stands behind this boundary.
+
+The order of calls in a run: `prepare` (once, before anything of the bot is imported) and `boot` (once, in the
+zygote), then in the fork of each plan `enter`, the overlays, `start`, `deliver` for each step, `leave`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from harness.principal import Principal, Twins, TwinSpec
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """Something the target lets the harness do: one kind of step.
+
+    `payload` maps each payload field to what may stand there: a list of choices, or one of the words ``text``
+    (a template that names secrets), ``int``, ``flag``. `principal` is false for steps nobody acts (a bare tick).
+    `weight` is how often, relative to the others, a generated plan takes this action.
+    """
+
+    entry: str
+    name: str
+    payload: dict[str, Any] = {}
+    principal: bool = True
+    weight: int = 1
+    about: str = ""
+
+
+class Shared(msgspec.Struct, frozen=True, kw_only=True):
+    """Sharing on purpose: `surface` (glob) of `sink` may be met by both tenants, for `reason`."""
+
+    sink: str
+    surface: str
+    reason: str
+
+
+class Region(msgspec.Struct, frozen=True, kw_only=True):
+    """Code that runs on `entry` before a credential is known and may touch `surfaces` (globs) without context.
+
+    `site` is a glob over ``path:function`` that must stand in the access's stack. As narrow as it is.
+    """
+
+    entry: str
+    site: str
+    surfaces: tuple[str, ...]
+    reason: str
+
+
+class Hidden(msgspec.Struct, frozen=True, kw_only=True):
+    """Something the target replaces, and what the harness therefore cannot see.
+
+    `module` is a glob over the bot's paths whose cells count as not exercised (empty: none do).
+    """
+
+    what: str
+    hides: str
+    module: str = ""
+
+
+class Timer(msgspec.Struct, frozen=True, kw_only=True):
+    """A timer of the bot: its name and how often it ticks (seconds)."""
+
+    name: str
+    interval: float
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the target declares, as plain data: all that rules and reports may know of a bot.
+
+    `owner_columns` maps column names that carry an owner to the principal's field (``tenant_id`` -> ``tenant``).
+    `scoping` is the set of fields a tenant-scoped row must be told apart by, in the bot's own design.
+    `refuses` says whether the generation this bot claims must refuse a call without context (True) or fall
+    back (False). `packages` are the top-level module names that belong to the bot.
+    """
+
+    name: str
+    generation: str
+    packages: tuple[str, ...]
+    owner_columns: dict[str, str] = {}
+    scoping: tuple[str, ...] = ("tenant",)
+    refuses: bool = True
+    shared: tuple[Shared, ...] = ()
+    regions: tuple[Region, ...] = ()
+    hidden: tuple[Hidden, ...] = ()
+    timers: tuple[Timer, ...] = ()
+    threads: tuple[str, ...] = ()
+
+
+class Patcher:
+    """Applies attribute patches and can take them back (overlays, replaced parts)."""
+
+    def __init__(self) -> None:
+        self._undo: list[tuple[Any, str, Any, bool]] = []
+
+    def set(self, holder: Any, name: str, value: Any) -> Any:
+        """Set `holder.name` to `value`; returns the former value. Raises AttributeError when there is none."""
+        missing = object()
+        own = vars(holder).get(name, missing) if hasattr(holder, "__dict__") else missing
+        former = getattr(holder, name)
+        self._undo.append((holder, name, own, own is missing))
+        setattr(holder, name, value)
+        return former
+
+    def undo(self) -> None:
+        """Take back every patch, last first."""
+        while self._undo:
+            holder, name, own, absent = self._undo.pop()
+            if absent:
+                delattr(holder, name)
+            else:
+                setattr(holder, name, own)
+
+
+class Overlay(msgspec.Struct, frozen=True, kw_only=True):
+    """A named patch applied at boot of a plan.
+
+    A ``fault`` opens a leak on correct code: a finding of `rule` whose surface matches `surface` must appear. A
+    ``fix`` closes one on leaking code: every finding of `rule` on `surface` must vanish, and nothing else change.
+    `items` are the risk-map ids it stands for.
+    """
+
+    name: str
+    kind: Literal["fault", "fix"]
+    about: str
+    rule: str
+    surface: str = "*"
+    items: tuple[str, ...] = ()
+    apply: Callable[[Patcher], None]
+
+
+class Watch(Protocol):
+    """How a target tells the harness of what no generic probe can see. Given to `enter`; usable until `leave`."""
+
+    def config(self, surface: str, key: str, value: Any, *, level: str, overridden: bool, announced: bool = False) -> None:
+        """A config read: the section and key, the value, the level that answered (``agent``, ``tenant``,
+        ``default``), whether the reading tenant has an override planted there, whether the fallback was said."""
+
+    def prompt(self, model: str, text: str, *, identity: Mapping[str, str | None] | None = None) -> None:
+        """Text about to leave for a model. `identity`: whom the call itself names, where it names anyone."""
+
+    def outbound(self, channel: str, text: str, *, recipient: Mapping[str, str | None] | None) -> None:
+        """A message about to leave for `recipient` (identity by field name; None when it names nobody)."""
+
+    def event(self, name: str, text: str) -> None:
+        """Something handed to a plugin or event handler."""
+
+
+class Target(Protocol):
+    """A bot the harness can drive. See the module docstring for the order of calls."""
+
+    name: str
+
+    def facts(self) -> Facts:
+        """Declarations, as plain data. Callable before `prepare`."""
+
+    def actions(self) -> Sequence[Action]:
+        """The steps it offers, over all entries. Callable before `prepare`."""
+
+    def version(self) -> str:
+        """The bot's commit or release, as recorded in the report. Raises TargetError when the checkout is missing."""
+
+    def risk_map(self) -> Path:
+        """The risk map that speaks about this bot."""
+
+    def overlays(self) -> Sequence[Overlay]:
+        """Its fault and fix overlays. Names are unique. Callable before `prepare`; `apply` only after `boot`."""
+
+    def twins(self, spec: TwinSpec) -> Twins:
+        """Twins in the shapes this bot accepts. Equal specs give equal twins."""
+
+    def prepare(self, folder: Path) -> None:
+        """Lay out a working folder (config, database schema or template). Nothing of the bot is imported yet.
+        Raises TargetError that says what is missing and what to do."""
+
+    def boot(self, folder: Path) -> None:
+        """Import the bot with `folder` as its root, replace what must be replaced. Single-threaded, databases
+        closed on return."""
+
+    def roots(self) -> tuple[Path, ...]:
+        """Folders whose code is the bot's (after `boot`): frames under them are sites."""
+
+    def enter(self, folder: Path, twins: Twins, watch: Watch) -> None:
+        """In the fork of a plan: `folder` is now the private copy. Rebind every root, open the database, write the
+        twins' tenants, credentials and configuration."""
+
+    async def start(self) -> None:
+        """Boot sequence inside the loop, as the bot's main does it; fires its start-up events."""
+
+    async def restart(self) -> None:
+        """Stop what `start` started and start again on the state that rests on disk."""
+
+    async def deliver(self, entry: str, action: str, who: Principal | None, payload: Mapping[str, Any]) -> Any:
+        """Carry out one step. Texts in `payload` are already rendered. The returned value is what the principal
+        sees; an exception is recorded as the step's outcome."""
+
+    async def configure(self, who: Principal, change: Mapping[str, Any]) -> None:
+        """Change a tenant's configuration from outside, as its owner would."""
+
+    def ambient(self) -> Mapping[str, str | None] | None:
+        """The bot's own context at this moment: identity by field name, None or empty values when absent."""
+
+    def owner_of_path(self, path: str) -> Mapping[str, str | None] | None:
+        """Whom a path (relative to the private folder) names, or None."""
+
+    def owner_of_key(self, surface: str, key: str) -> Mapping[str, str | None] | None:
+        """Whom a container's key names, or None."""
+
+    def plants(self) -> Mapping[str, Callable[[Principal], Awaitable[None]]]:
+        """One planted access for each sink only the target can see (``config``, ``prompt``, ``outbound``): called
+        under that principal's step, it must make the bot do one such access."""
+
+    async def leave(self) -> None:
+        """End of a plan: cancel what runs, close the database."""

@@ -1,0 +1,124 @@
+"""The trace of one run: every observed access in order, and what the run as a whole showed.
+
+A trace is pure data. Rules, verdicts and reports read nothing else of a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from harness.principal import Label, Twins
+
+SINKS = ("row", "key", "file", "config", "prompt", "outbound", "event", "log", "quota")
+OPS = ("read", "write", "delete", "iterate", "rebind", "error")
+
+
+class Site(msgspec.Struct, frozen=True, array_like=True):
+    """Where in the bot an access happened: path relative to the target's root, line (from 1), qualified function."""
+
+    file: str
+    line: int
+    function: str
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """A canary seen in an access: whose, which slot, and in which encoding (``plain``, ``base64``, ...)."""
+
+    label: Label
+    slot: str
+    encoding: str = "plain"
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """One observation.
+
+    `seq` orders the accesses of a run. `step` indexes the plan's steps (-1: boot or a bare timer). `actor` is the
+    lineage's principal (None for boot and bare timers); `ambient` is what the bot's own context said at that
+    moment (`A`, `B`, `-` nothing, `?` somebody else). `direct` is true when the access happened in the step's own
+    task or in what it calls, false in a task that was spawned from it: there lineage is evidence, not proof.
+    `surface` names the place without its content: a table, container path, path pattern, config section, model
+    name. `key` names the record inside it. `owner` is who owned the record before the access, as its owner
+    columns, path or first writer say; `new_owner` who owns it after a write. `marks` are the canaries in what
+    was read or written. `stack` indexes `Trace.stacks`. `detail` holds what a rule needs besides (the statement's
+    text, the config level that answered, the recipient); plain data only.
+    """
+
+    seq: int
+    step: int
+    actor: Label | None
+    ambient: Label
+    entry: str
+    direct: bool
+    lineage: str
+    sink: str
+    op: str
+    surface: str
+    key: str
+    owner: Label | None = None
+    new_owner: Label | None = None
+    marks: tuple[Mark, ...] = ()
+    site: Site = Site("", 0, "")
+    stack: int = -1
+    time: float = 0.0
+    detail: dict[str, Any] = {}
+
+
+class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """When a step ran (access sequence numbers and virtual seconds) and how it ended."""
+
+    index: int
+    entry: str
+    action: str
+    who: Label | None
+    first_seq: int
+    last_seq: int
+    started: float
+    ended: float
+    outcome: str = "ok"
+    detail: str = ""
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that went wrong in a run: `kind` (crash, hang, containment, thread, boot, probe), message, where."""
+
+    kind: str
+    message: str
+    where: str = ""
+    harness: bool = False
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole of one run. `stacks` are the target's frames, innermost first, as ``path:function``.
+
+    `observed` is what each principal could see from outside (label -> texts, in order). `choices` are the ready
+    callbacks the loop met as ``(lineage, site)`` counts; `deviations` those of the tape that took effect.
+    """
+
+    plan: str
+    twins: Twins
+    accesses: tuple[Access, ...]
+    stacks: tuple[tuple[str, ...], ...] = ()
+    steps: tuple[StepRecord, ...] = ()
+    observed: dict[str, list[str]] = {}
+    faults: tuple[Fault, ...] = ()
+    choices: dict[str, int] = {}
+    deviations: tuple[int, ...] = ()
+    virtual_seconds: float = 0.0
+    wall_seconds: float = 0.0
+
+    def digest(self) -> str:
+        """Digest of everything that must be equal when the same plan is run again; no wall time, no line."""
+        lines = []
+        for a in self.accesses:
+            marks = ",".join(f"{m.label}.{m.slot}.{m.encoding}" for m in a.marks)
+            lines.append(
+                f"{a.step}|{a.actor}|{a.ambient}|{a.entry}|{a.lineage}|{a.sink}|{a.op}|{a.surface}|{a.key}|"
+                f"{a.owner}|{a.new_owner}|{marks}|{a.site.file}:{a.site.function}|{a.time:.6f}"
+            )
+        for label in sorted(self.observed):
+            lines.extend(f"{label}>{text}" for text in self.observed[label])
+        lines.extend(f"{f.kind}:{f.message}" for f in self.faults)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
