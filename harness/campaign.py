@@ -1,0 +1,410 @@
+"""A campaign: plans are played, traces judged, findings shrunk and replayed, overlays tried, items decided."""
+
+from __future__ import annotations
+
+import fnmatch
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+import harness
+from harness import strategies
+from harness.coverage import Coverage
+from harness.errors import SoundnessError
+from harness.finding import Finding
+from harness.judge import judge
+from harness.plan import Plan
+from harness.pool import Outcome, Pool
+from harness.record import (
+    ErrorRecord,
+    FindingRecord,
+    MatrixCell,
+    OverlayRecord,
+    Performance,
+    RunInfo,
+    RunRecord,
+    Soundness,
+)
+from harness.riskmap import RiskMap
+from harness.shrink import shrink
+from harness.target import Overlay, Target
+from harness.timeline import timeline
+from harness.trace import Trace
+from harness.verdict import Matcher, attribute, decide
+from harness.witness import Witness, save
+
+PLANTED = {
+    "row": ("read", "write", "delete"), "key": ("read", "write"), "file": ("read", "write", "delete"),
+    "log": ("write",), "config": ("read",), "prompt": ("write",), "outbound": ("write",),
+}  # fmt: skip
+"""What each probe must have seen of its planted access before a campaign is believed."""
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """How much a campaign does. `plans` are generated ones, beside the tour; `seconds` is wall time after which no
+    further plan is started; `replays` per witness; `overlays` whether faults and fixes are tried as well."""
+
+    plans: int
+    seconds: float
+    replays: int
+    overlays: bool
+
+
+PROFILES = {
+    "quick": Profile(plans=150, seconds=60, replays=3, overlays=False),
+    "ci": Profile(plans=1200, seconds=240, replays=10, overlays=True),
+    "nightly": Profile(plans=12000, seconds=2400, replays=10, overlays=True),
+}
+
+
+class Progress(msgspec.Struct):
+    """Where a campaign stands; handed to the `report` callback after every plan."""
+
+    phase: str = "boot"
+    plans: int = 0
+    total: int = 0
+    steps: int = 0
+    findings: int = 0
+    seconds_left: float = 0.0
+
+
+class Witnessed(msgspec.Struct):
+    """A fingerprint under way: the first finding, the plan that showed it, all entries and dimensions that did."""
+
+    finding: Finding
+    plan: Plan
+    entries: set[str]
+    dimensions: set[str]
+    occurrences: int = 1
+    replays: tuple[int, int] = (0, 0)
+    trace: Trace | None = None
+
+
+class Campaign:
+    """One run against one booted target. Call `run`, then read the record it returns.
+
+    Raises SoundnessError when a probe is blind or the same plan gives two different traces.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        target: Target,
+        riskmap: RiskMap,
+        profile: Profile,
+        *,
+        profile_name: str = "ci",
+        seed: int = 0,
+        overlays: Sequence[str] = (),
+        minutes: float | None = None,
+        report: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        self.pool = pool
+        self.target = target
+        self.facts = target.facts()
+        self.riskmap = riskmap
+        self.profile = profile
+        self.profile_name = profile_name
+        self.seed = seed
+        self.overlays = tuple(overlays)
+        self.report = report
+        self.progress = Progress()
+        self.began = time.monotonic()
+        self.deadline = self.began + (minutes * 60 if minutes is not None else profile.seconds)
+        self.coverage = Coverage()
+        self.found: dict[str, Witnessed] = {}
+        self.errors: dict[tuple[str, str, bool], ErrorRecord] = {}
+        self.probes: dict[str, bool] = {}
+        self.overlay_records: list[OverlayRecord] = []
+        self.fork_ms: list[float] = []
+        self.played = 0
+        self.steps = 0
+        self.overlapped = 0
+        self.clean = 0
+        self.busy = 0.0
+        self.interrupted = False
+
+    def run(self) -> RunRecord:
+        """Everything, in order. On Ctrl-C what was found so far is shrunk no further, but kept and recorded."""
+        actions = list(self.target.actions())
+        tour = strategies.tour(actions)
+        self.check_soundness(tour)
+        plans = tour + strategies.generate(actions, self.profile.plans, self.seed)
+        try:
+            self._phase("plans", len(plans))
+            self._play(self._laid(plans))
+            self._phase("witnesses", len(self.found))
+            self._confirm()
+            if self.profile.overlays and not self.overlays:
+                self._phase("overlays", len(self.target.overlays()))
+                self.try_overlays(tour)
+        except KeyboardInterrupt:
+            self.interrupted = True
+        return self.record()
+
+    def check_soundness(self, tour: Sequence[Plan]) -> None:
+        """Planted accesses are seen; one plan played twice gives one digest. Raises SoundnessError otherwise."""
+        planted = self.pool.run(Plan(), plant=True)
+        if planted.trace is None:
+            raise SoundnessError(f"the planted run did not end: {planted.status}: {planted.detail}")
+        self.probes = _seen(planted.trace)
+        blind = sorted(sink for sink, seen in self.probes.items() if not seen)
+        for fault in (*self.pool.ready.faults, *planted.trace.faults):
+            self._error(fault.kind, fault.message, fault.where, fault.harness)
+        if blind:
+            notes = "; ".join(f"{f.kind}: {f.message} {f.where}" for f in planted.trace.faults[:3])
+            raise SoundnessError(f"blind probe(s): {', '.join(blind)} did not see a planted access. {notes}")
+        plan = next((p for p in tour if p.steps), Plan())
+        first, second = (self.pool.run(plan) for _ in range(2))
+        if first.trace and second.trace and first.trace.digest() != second.trace.digest():
+            where = _first_difference(first.trace, second.trace)
+            raise SoundnessError(f"plan {plan.digest()} gave two different traces: {where}")
+
+    def _laid(self, plans: Sequence[Plan]) -> list[Plan]:
+        return [msgspec.structs.replace(plan, overlays=self.overlays) for plan in plans] if self.overlays else list(plans)
+
+    def _phase(self, name: str, total: int) -> None:
+        self.progress.phase, self.progress.total, self.progress.plans = name, total, 0
+        self.report(self.progress)
+
+    def _late(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    def _play(self, plans: Iterable[Plan]) -> None:
+        began = time.monotonic()
+        for outcome in self.pool.map(plans, stop=self._late):
+            self._account(outcome)
+            if outcome.trace is not None:
+                self._judge(outcome.plan, outcome.trace)
+            self.progress.plans += 1
+            self.progress.steps = self.steps
+            self.progress.findings = len(self.found)
+            rate = self.progress.plans / max(1e-6, time.monotonic() - began)
+            left = (self.progress.total - self.progress.plans) / rate
+            self.progress.seconds_left = min(left, max(0.0, self.deadline - time.monotonic()))
+            self.report(self.progress)
+        self.busy += time.monotonic() - began
+
+    def _account(self, outcome: Outcome) -> None:
+        self.played += 1
+        self.fork_ms.append(outcome.fork_ms)
+        if outcome.trace is None:
+            self._error(outcome.status, f"{outcome.detail} (plan {outcome.plan.digest()})", "", False)
+            return
+        self.steps += len(outcome.trace.steps)
+        self.overlapped += strategies.overlapping(outcome.trace.steps)
+        for fault in outcome.trace.faults:
+            self._error(fault.kind, fault.message, fault.where, fault.harness)
+
+    def _judge(self, plan: Plan, trace: Trace) -> None:
+        self.coverage.add(trace)
+        findings = judge(trace, self.facts)
+        self.clean += not findings
+        for finding in findings:
+            known = self.found.get(finding.fingerprint)
+            if known is None:
+                self.found[finding.fingerprint] = Witnessed(
+                    finding, plan, {finding.entry}, {finding.dimension}, trace=trace
+                )
+                continue
+            known.entries.add(finding.entry)
+            known.dimensions.add(finding.dimension)
+            known.occurrences += 1
+            if len(plan.steps) < len(known.plan.steps):
+                known.finding, known.plan, known.trace = finding, plan, trace
+
+    def _error(self, kind: str, message: str, where: str, harness_fault: bool) -> None:
+        key = (kind, message[:160], harness_fault)
+        known = self.errors.get(key)
+        count = known.count + 1 if known else 1
+        self.errors[key] = ErrorRecord(kind=kind, message=message, where=where, count=count, harness=harness_fault)
+
+    def shows(self, fingerprint: str, plans: Sequence[Plan]) -> list[bool]:
+        """Of each plan, whether it shows the finding."""
+        return [
+            outcome.trace is not None and any(f.fingerprint == fingerprint for f in judge(outcome.trace, self.facts))
+            for outcome in self.pool.map(plans)
+        ]
+
+    def _confirm(self) -> None:
+        for fingerprint, witnessed in self.found.items():
+            plan, _ = shrink(witnessed.plan, lambda plans, f=fingerprint: self.shows(f, plans))  # type: ignore[misc]
+            hits = 0
+            for outcome in self.pool.map([plan] * self.profile.replays):
+                for finding in judge(outcome.trace, self.facts) if outcome.trace else []:
+                    if finding.fingerprint == fingerprint:
+                        hits += 1
+                        witnessed.finding, witnessed.trace = finding, outcome.trace
+            witnessed.plan, witnessed.replays = plan, (hits, self.profile.replays)
+            self.progress.plans += 1
+            self.report(self.progress)
+
+    def try_overlays(self, tour: Sequence[Plan], only: str = "*") -> None:
+        """Faults must be found by the rule they name; fixes must make their findings vanish and nothing else."""
+        for overlay in self.target.overlays():
+            if fnmatch.fnmatchcase(overlay.name, only):
+                made = self._fault(overlay, tour) if overlay.kind == "fault" else self._fix(overlay)
+                self.overlay_records.append(made)
+            self.progress.plans += 1
+            self.report(self.progress)
+
+    def _fault(self, overlay: Overlay, tour: Sequence[Plan]) -> OverlayRecord:
+        plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for plan in tour]
+        others: set[str] = set()
+        hit: tuple[Plan, Finding] | None = None
+        for outcome in self.pool.map(plans, stop=lambda: hit is not None):
+            if outcome.trace is None or hit is not None:
+                continue
+            for finding in judge(outcome.trace, self.facts):
+                if finding.fingerprint in self.found:
+                    continue
+                if finding.rule == overlay.rule and fnmatch.fnmatchcase(finding.surface, overlay.surface):
+                    hit = hit or (outcome.plan, finding)
+                else:
+                    others.add(f"{finding.rule} on {finding.surface}")
+        if hit is None:
+            detail = f"instead: {'; '.join(sorted(others)[:4])}" if others else "nothing was found"
+            return _overlay_record(overlay, bool(others), False, detail)
+        plan, finding = hit
+        small, _ = shrink(plan, lambda tried: self.shows(finding.fingerprint, tried))
+        return _overlay_record(overlay, True, True, finding.message, small)
+
+    def _fix(self, overlay: Overlay) -> OverlayRecord:
+        mine: list[tuple[str, Witnessed]] = []
+        rest: list[tuple[str, Witnessed]] = []
+        for fingerprint, witnessed in self.found.items():
+            hit = witnessed.finding.rule == overlay.rule and fnmatch.fnmatchcase(witnessed.finding.surface, overlay.surface)
+            (mine if hit else rest).append((fingerprint, witnessed))
+        if not mine:
+            return _overlay_record(overlay, False, False, "there is no finding for it to close")
+        plans = [msgspec.structs.replace(w.plan, overlays=(overlay.name,)) for _, w in mine + rest]
+        still = [
+            any(f.fingerprint == fingerprint for f in judge(outcome.trace, self.facts)) if outcome.trace else True
+            for (fingerprint, _), outcome in zip(mine + rest, self.pool.map(plans), strict=True)
+        ]
+        left = [f for (f, _), shown in zip(mine, still[: len(mine)], strict=True) if shown]
+        gone = [f for (f, _), shown in zip(rest, still[len(mine) :], strict=True) if not shown]
+        detail = f"closes {len(mine) - len(left)} of {len(mine)}"
+        if left:
+            detail += f"; still there: {', '.join(left)}"
+        if gone:
+            detail += f"; closes besides: {', '.join(gone)}"
+        return _overlay_record(overlay, not left, not gone, detail)
+
+    def record(self) -> RunRecord:
+        """The record of what has happened so far."""
+        findings = {fingerprint: w.finding for fingerprint, w in self.found.items()}
+        owners = {fingerprint: attribute(f, self.riskmap, self.facts.name) for fingerprint, f in findings.items()}
+        matcher = Matcher(self.coverage)
+        items = [
+            decide(
+                item, facts=self.facts, matcher=matcher, findings=findings,
+                attributed=[f for f, ids in owners.items() if item.id in ids],
+                killed={o.name: o.right_rule for o in self.overlay_records if o.kind == "fault" and item.id in o.items},
+            )
+            for item in self.riskmap.items
+        ]  # fmt: skip
+        faults = [o for o in self.overlay_records if o.kind == "fault"]
+        return RunRecord(
+            run=self._info(),
+            items=tuple(items),
+            matrix=self._matrix(findings.values()),
+            findings=tuple(self._finding(f, w, owners[f]) for f, w in self.found.items()),
+            errors=tuple(self.errors.values()),
+            soundness=Soundness(
+                faults=len(faults), killed=sum(o.killed for o in faults), right_rule=sum(o.right_rule for o in faults),
+                clean_plans=self.clean, bound95=3 / self.clean if self.clean and not self.found else None,
+                probes=self.probes, overlays=tuple(self.overlay_records),
+            ),
+            performance=Performance(
+                plans_per_second=round(self.progress_rate(), 2), fork_ms=_median(self.fork_ms),
+            ),
+            witnesses={f: w.plan.to_json() for f, w in self.found.items()},
+        )  # fmt: skip
+
+    def progress_rate(self) -> float:
+        """Plans a second over the plan phase, all cores together."""
+        return self.played / self.busy if self.busy else 0.0
+
+    def _info(self) -> RunInfo:
+        facts = self.facts
+        return RunInfo(
+            target=facts.name, target_version=self.target.version(), harness_version=harness.__version__,
+            profile=self.profile_name, seed=self.seed, python=platform.python_version(), plans=self.played,
+            steps=self.steps, seconds=round(time.monotonic() - self.began, 1), overlays=self.overlays,
+            overlap=round(self.overlapped / self.played, 3) if self.played else 0.0,
+            hidden=tuple({"what": h.what, "hides": h.hides, "module": h.module} for h in facts.hidden),
+            shared=tuple({"sink": s.sink, "surface": s.surface, "reason": s.reason} for s in facts.shared),
+            regions=tuple({"entry": r.entry, "site": r.site, "surfaces": ", ".join(r.surfaces), "reason": r.reason}
+                          for r in facts.regions),
+            environment={"platform": platform.platform(), "implementation": platform.python_implementation(),
+                         "fork": str(self.pool.fork), "jobs": str(self.pool.jobs),
+                         "boot_seconds": f"{self.pool.ready.seconds:.1f}",
+                         "memory_mib": f"{self.pool.ready.rss_kib / 1024:.0f}"},
+            interrupted=self.interrupted,
+        )  # fmt: skip
+
+    def _matrix(self, findings: Iterable[Finding]) -> tuple[MatrixCell, ...]:
+        counts = self.coverage.matrix()
+        hits: dict[tuple[str, str], int] = {}
+        for finding in findings:
+            place = (finding.sink, finding.entry)
+            hits[place] = hits.get(place, 0) + 1
+        return tuple(
+            MatrixCell(sink=sink, entry=entry, accesses=counts.get((sink, entry), 0), findings=hits.get((sink, entry), 0))
+            for sink, entry in sorted(counts.keys() | hits.keys())
+        )
+
+    def _finding(self, fingerprint: str, witnessed: Witnessed, items: tuple[str, ...]) -> FindingRecord:
+        f, plan = witnessed.finding, witnessed.plan
+        return FindingRecord(
+            fingerprint=fingerprint, rule=f.rule, sink=f.sink, entry=f.entry, dimension=f.dimension, source=f.source,
+            observer=f.observer, surface=f.surface, key=f.key, site=f.site, items=items, message=f.message,
+            witness=f"witnesses/{fingerprint}.json", steps=len(plan.steps), deviations=len(plan.tape),
+            delays_only=all(d.kind == "delay" for d in plan.tape), entries=tuple(sorted(witnessed.entries)),
+            dimensions=tuple(sorted(witnessed.dimensions)), occurrences=witnessed.occurrences,
+            replays=witnessed.replays, stack=f.stack,
+            timeline=timeline(witnessed.trace, f) if witnessed.trace else (),
+        )  # fmt: skip
+
+
+def _seen(trace: Trace) -> dict[str, bool]:
+    """Of each sink, whether every operation planted there was recorded under the planting step."""
+    ops: dict[str, set[str]] = {}
+    for access in trace.accesses:
+        if access.step == -2:
+            ops.setdefault(access.sink, set()).add(access.op)
+    return {sink: set(wanted) <= ops.get(sink, set()) for sink, wanted in PLANTED.items()}
+
+
+def _first_difference(one: Trace, two: Trace) -> str:
+    for mine, theirs in zip(one.accesses, two.accesses, strict=False):
+        if msgspec.structs.replace(mine, site=theirs.site, stack=0) != msgspec.structs.replace(theirs, stack=0):
+            return f"at access {mine.seq}: {mine.sink} {mine.surface} [{mine.key}] against {theirs.sink} {theirs.surface} [{theirs.key}] at {mine.site.file}:{mine.site.line}"
+    return f"{len(one.accesses)} accesses against {len(two.accesses)}"
+
+
+def _overlay_record(overlay: Overlay, killed: bool, right: bool, detail: str, plan: Plan | None = None) -> OverlayRecord:
+    return OverlayRecord(
+        name=overlay.name, kind=overlay.kind, rule=overlay.rule, items=overlay.items, killed=killed, right_rule=right,
+        detail=detail, witness=plan.to_json().decode() if plan else "", steps=len(plan.steps) if plan else 0,
+        deviations=len(plan.tape) if plan else 0,
+    )  # fmt: skip
+
+
+def _median(values: Sequence[float]) -> float | None:
+    known = sorted(v for v in values if v > 0)
+    return round(known[len(known) // 2], 2) if known else None
+
+
+def write_witnesses(record: RunRecord, folder: Path) -> None:
+    """One file a fingerprint under ``folder/witnesses``: what `isolation replay` takes."""
+    for finding in record.findings:
+        made = Witness(
+            fingerprint=finding.fingerprint, target=record.run.target, target_version=record.run.target_version,
+            rule=finding.rule, message=finding.message, plan=Plan.from_json(record.witnesses[finding.fingerprint]),
+        )  # fmt: skip
+        save(made, folder / "witnesses")

@@ -1,0 +1,97 @@
+"""What a campaign reached: accesses counted by place, code, entry and twin, small enough to keep for a whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from harness.rules._evidence import TWINS
+from harness.trace import Access, Trace
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """One kind of access: where, from which code, on which entry, by or about which twin, and how it went.
+
+    `held` is true for an access that shows the feature working for its owner: an own row, cell or file read back
+    or landed, an own canary in the own prompt, config or reply.
+    """
+
+    sink: str
+    surface: str
+    stack: tuple[str, ...]
+    entry: str
+    twin: str
+    dimension: str
+    op: str
+    ambient: bool
+    held: bool
+
+
+class Coverage:
+    """Counts of `Reach`, summed over traces."""
+
+    def __init__(self) -> None:
+        self.counts: dict[Reach, int] = {}
+        self.steps: dict[tuple[str, str, str], int] = {}
+        self.dimensions: set[str] = set()
+
+    def add(self, trace: Trace) -> None:
+        """Count one trace."""
+        dimension = trace.twins.spec.dimension
+        self.dimensions.add(dimension)
+        counts = self.counts
+        for access in trace.accesses:
+            if access.step == -2:
+                continue
+            stack = trace.stacks[access.stack] if 0 <= access.stack < len(trace.stacks) else ()
+            reach = Reach(
+                access.sink, access.surface, stack, access.entry, _twin(access), dimension, access.op,
+                access.ambient in TWINS, _held(access),
+            )  # fmt: skip
+            counts[reach] = counts.get(reach, 0) + 1
+        for record in trace.steps:
+            step = (record.entry, record.action, record.outcome)
+            self.steps[step] = self.steps.get(step, 0) + 1
+
+    def matrix(self) -> dict[tuple[str, str], int]:
+        """Accesses by (sink, entry)."""
+        found: dict[tuple[str, str], int] = {}
+        for reach, count in self.counts.items():
+            place = (reach.sink, reach.entry)
+            found[place] = found.get(place, 0) + count
+        return found
+
+    def surfaces(self) -> set[tuple[str, str]]:
+        """Every (sink, surface) met."""
+        return {(reach.sink, reach.surface) for reach in self.counts}
+
+
+def _twin(access: Access) -> str:
+    """Whom the access speaks for: the actor, else the context, else the owner of what was touched."""
+    for label in (access.actor, access.ambient, access.owner, access.new_owner):
+        if label in TWINS:
+            return str(label)
+    return ""
+
+
+def _held(access: Access) -> bool:
+    twin = _twin(access)
+    if access.op == "error" or not twin:
+        return False
+    if access.sink in ("row", "key", "file"):
+        owner = access.new_owner if access.op in ("write", "rebind") else access.owner
+        return owner == twin
+    return any(mark.label == twin for mark in access.marks)
+
+
+def merge(parts: Iterable[Coverage]) -> Coverage:
+    """The sum of several coverages."""
+    whole = Coverage()
+    for part in parts:
+        whole.dimensions |= part.dimensions
+        for reach, count in part.counts.items():
+            whole.counts[reach] = whole.counts.get(reach, 0) + count
+        for step, count in part.steps.items():
+            whole.steps[step] = whole.steps.get(step, 0) + count
+    return whole

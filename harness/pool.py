@@ -1,0 +1,163 @@
+"""The controller's side of a zygote: boots one, keeps its forks busy, hands back traces in the order asked for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+import harness
+from harness.errors import IsolationError, TargetError
+from harness.plan import Plan
+from harness.trace import Trace
+from harness.wire import Done, Failed, Job, Ready, Setup, receive, send
+
+DEFAULT_LIMIT = 60.0
+"""Wall seconds a plan may take."""
+
+HASH_SEED = "0"
+"""Zygotes run under one hash seed, so that a bot which iterates over a set of strings repeats itself."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan with what came of it: a trace, or (`crash`, `hang`) why there is none."""
+
+    plan: Plan
+    status: str
+    trace: Trace | None
+    detail: str = ""
+    fork_ms: float = 0.0
+
+
+class Pool:
+    """A booted zygote. Use as a context manager; leaving it ends the process and removes its folders.
+
+    `spec` is ``module:Class``. Raises TargetError (with the target's own message) when the target cannot boot.
+    """
+
+    def __init__(
+        self,
+        spec: str,
+        *,
+        root: Path | None = None,
+        db_root: Path | None = None,
+        jobs: int | None = None,
+        fork: bool | None = None,
+        hash_seed: str = HASH_SEED,
+    ) -> None:
+        self.fork = hasattr(os, "fork") if fork is None else fork
+        self.jobs = (jobs or os.cpu_count() or 1) if self.fork else 1
+        self._next = 0
+        self.folder = Path(tempfile.mkdtemp(prefix="isolation-"))
+        ours, theirs = socket.socketpair()
+        setup = Setup(
+            target=spec, root=str(root.resolve()) if root else None, db_root=str(db_root.resolve()) if db_root else None,
+            folder=str(self.folder), fork=self.fork, jobs=self.jobs,
+        )  # fmt: skip
+        home = str(Path(harness.__file__).resolve().parent.parent)
+        paths = [home, *(p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p)]
+        env = {**os.environ, "PYTHONHASHSEED": hash_seed, "TZ": "UTC", "PYTHONPATH": os.pathsep.join(paths)}
+        self.log = self.folder / "zygote.log"
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "harness.zygote", str(theirs.fileno()), msgspec.json.encode(setup).decode()],
+                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                cwd=self.folder, env=env, start_new_session=True,
+            )  # fmt: skip
+        theirs.close()
+        self._connection = ours
+        self.ready = self._await_ready(spec)
+
+    def _await_ready(self, spec: str) -> Ready:
+        message = receive(self._connection)
+        if isinstance(message, Ready):
+            return message
+        tail = self._tail()
+        self.close()
+        if isinstance(message, Failed):
+            error = TargetError(message.message if message.status == 2 else f"{message.message}\n{tail}")
+            error.status = message.status
+            raise error
+        raise TargetError(f"target {spec} cannot boot: its process ended without a word. Its last output:\n{tail}")
+
+    def _tail(self, size: int = 3000) -> str:
+        try:
+            return self.log.read_bytes()[-size:].decode("utf-8", "replace")
+        except OSError:
+            return ""
+
+    def run(self, plan: Plan, *, limit: float = DEFAULT_LIMIT, observe: bool = True, plant: bool = False) -> Outcome:
+        """Play one plan and wait for it."""
+        return next(self.map([plan], limit=limit, observe=observe, plant=plant))
+
+    def map(
+        self,
+        plans: Iterable[Plan],
+        *,
+        limit: float = DEFAULT_LIMIT,
+        observe: bool = True,
+        plant: bool = False,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Outcome]:
+        """Play plans, `jobs` at a time; outcomes come in the order of the plans. Once `stop()` is true no further
+        plan is started. Leaving the iterator early waits for the plans under way."""
+        waiting: dict[int, Plan] = {}
+        order: list[int] = []
+        finished: dict[int, Outcome] = {}
+        source = iter(plans)
+        more = True
+        try:
+            while True:
+                while more and len(waiting) < self.jobs and not stop():
+                    plan = next(source, None)
+                    if plan is None:
+                        more = False
+                        break
+                    self._next += 1
+                    send(self._connection, Job(id=self._next, plan=plan.to_json(), limit=limit, observe=observe, plant=plant))
+                    waiting[self._next] = plan
+                    order.append(self._next)
+                while order and order[0] in finished:
+                    yield finished.pop(order.pop(0))
+                if not waiting:
+                    if not order:
+                        return
+                    continue
+                self._collect(waiting, finished)
+        finally:
+            while waiting:
+                self._collect(waiting, finished)
+
+    def _collect(self, waiting: dict[int, Plan], finished: dict[int, Outcome]) -> None:
+        message = receive(self._connection)
+        if not isinstance(message, Done):
+            waiting.clear()
+            raise IsolationError(f"the zygote ended while plans were under way; its last output:\n{self._tail()}")
+        plan = waiting.pop(message.id)
+        trace = msgspec.msgpack.decode(message.trace, type=Trace) if message.trace else None
+        finished[message.id] = Outcome(
+            plan=plan, status=message.status, trace=trace, detail=message.detail, fork_ms=message.fork_ms
+        )
+
+    def close(self) -> None:
+        """End the zygote and remove its folders. May be called twice."""
+        self._connection.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

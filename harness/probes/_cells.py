@@ -1,0 +1,374 @@
+"""Cells of in-process state: who wrote each first, and how an operation on one becomes an access."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from harness import recorder as _recorder
+from harness.flow import FLOW
+from harness.principal import Label
+from harness.probes._text import Identities, cut, key_text, render
+from harness.recorder import Recorder
+from harness.trace import Access, Mark
+
+OwnerOfKey = Callable[[str, str], Mapping[str, str | None] | None]
+
+BULK = 8
+"""An `update` or `extend` of more cells than this is recorded once for each owner it met."""
+
+_HERE = str(Path(__file__).resolve().parent)
+
+
+class Cell:
+    """What is known of one cell in this run. `by` is who wrote the present value, `owner` who wrote first."""
+
+    __slots__ = ("by", "digest", "kind", "owner", "ref")
+
+    def __init__(self, owner: Label | None, by: Label | None, digest: str, kind: str, ref: Any = None) -> None:
+        self.owner = owner
+        self.by = by
+        self.digest = digest
+        self.kind = kind
+        self.ref = ref
+
+
+class Place:
+    """One container or attribute: its surface, the keys that lead to it, and its cells.
+
+    `indexed` places (lists, deques) have no stable keys; their cells go by element identity and writer. `dirty` is
+    set on every change so that the next walk looks inside again; it is never read by rules.
+    """
+
+    __slots__ = ("cells", "dirty", "indexed", "ledger", "number", "prefix", "surface", "version")
+
+    def __init__(self, ledger: Ledger, surface: str, prefix: str = "", *, indexed: bool = False) -> None:
+        self.ledger = ledger
+        self.number = next(ledger.numbers)
+        self.surface = surface
+        self.prefix = prefix
+        self.indexed = indexed
+        self.cells: dict[Hashable, Cell] = {}
+        self.dirty = False
+        self.version = 0
+
+    def text(self, key: Any) -> str:
+        """The key inside this place, with the keys that lead here; not cut."""
+        own = key if isinstance(key, _Verbatim) else key_text(key)
+        return f"{self.prefix}/{own}" if self.prefix and own else self.prefix or own
+
+
+class _Verbatim(str):
+    __slots__ = ()
+
+
+ATTRIBUTE = _Verbatim("")
+"""The key of an attribute or global: its surface says it all."""
+
+Item = tuple[Any, Any]
+"""Key (or index) and value."""
+
+
+class Ledger:
+    """Keeps every cell's owner in this run and records operations through the current recorder."""
+
+    def __init__(self, owner_of_key: OwnerOfKey | None = None) -> None:
+        self.numbers = itertools.count()
+        self._owner_of_key = owner_of_key
+        self._declared: dict[tuple[str, str], Label | None] = {}
+        self._touched: dict[int, Place] = {}
+        self._repeats: dict[tuple[Any, ...], Access] = {}
+        self._identities: tuple[Recorder, Identities] | None = None
+
+    def reset(self) -> None:
+        """Forget every owner: a run begins."""
+        for place in self._touched.values():
+            place.cells.clear()
+        self._touched.clear()
+        self._repeats.clear()
+        self._declared.clear()
+        self._identities = None
+
+    def listening(self) -> Recorder | None:
+        """The recorder, or None when nothing is to be recorded."""
+        recorder = _recorder.current()
+        return recorder if recorder is not None and recorder.listening else None
+
+    # -- one cell -----------------------------------------------------------------------------------------------
+
+    def read(self, place: Place, key: Any, value: Any, *, scan: bool = True, only_known: bool = False) -> None:
+        """A cell was read. Without `scan` only its presence showed (a membership test)."""
+        recorder = self.listening()
+        if recorder is None:
+            return
+        ambient = recorder.ambient()
+        label = _who(ambient)
+        cell = self._find(place, key, value, label)
+        if cell is None and only_known:
+            return
+        repeat = self._repeat(place, "read", place.text(key), ambient)
+        if self._again(repeat):
+            return
+        owner, owned_by = self._owner(recorder, place, key, cell)
+        marks: tuple[Mark, ...] = ()
+        if scan and (cell is None or {cell.by, owner} != {label}):
+            rendered = render(value)
+            marks = recorder.marks(rendered.text, *rendered.blobs)
+        self._record(recorder, "read", place, key, owner, None, marks, owned_by, cell, value, repeat)
+
+    def write(
+        self,
+        place: Place,
+        key: Any,
+        value: Any,
+        *,
+        op: str = "write",
+        as_label: Label | None = None,
+        more: dict[str, Any] | None = None,
+    ) -> None:
+        """A cell got `value`. `as_label` names the writer where the running code is not the writer."""
+        place.dirty = True
+        recorder = self.listening()
+        if recorder is None:
+            return
+        label = as_label if more is not None else _who(recorder.ambient())
+        cell = None if place.indexed else self._find(place, key, value, label)
+        owner, owned_by = self._owner(recorder, place, key, cell)
+        rendered = render(value) if isinstance(key, _Verbatim) or place.indexed else render(key, value)
+        marks = recorder.marks(rendered.text, *rendered.blobs)
+        if not isinstance(key, _Verbatim) and not place.indexed:
+            rendered = render(value)
+        new = self._store(place, key, value, label, rendered.digest(), marks, cell)
+        after = owner if owned_by == "target" else new.owner
+        self._record(recorder, op, place, key, owner, after, marks, owned_by, new, value, None, more)
+
+    def delete(self, place: Place, key: Any, value: Any, *, more: dict[str, Any] | None = None) -> None:
+        """A cell that held `value` is gone."""
+        place.dirty = True
+        recorder = self.listening()
+        if recorder is None:
+            return
+        label = None if more is not None else _who(recorder.ambient())
+        cell = self._find(place, key, value, label)
+        owner, owned_by = self._owner(recorder, place, key, cell)
+        marks: tuple[Mark, ...] = ()
+        if cell is not None and {cell.by, owner} != {label}:
+            rendered = render(value)
+            marks = recorder.marks(rendered.text, *rendered.blobs)
+        self._record(recorder, "delete", place, key, owner, None, marks, owned_by, cell, value, None, more)
+        self._forget(place, key, value, label)
+
+    def replace(self, place: Place, index: int, former: Any, value: Any) -> None:
+        """An element of a list was overwritten: the write meets the former element's owner."""
+        recorder = self.listening()
+        if recorder is None:
+            place.dirty = True
+            return
+        label = _who(recorder.ambient())
+        cell = self._find(place, index, former, label)
+        if cell is not None and cell.owner != label:
+            self.delete(place, index, former)
+        elif cell is not None:
+            self._forget(place, index, former, label)
+        self.write(place, index, value)
+
+    # -- many cells ---------------------------------------------------------------------------------------------
+
+    def iterate(self, place: Place, items: Iterable[Item], *, op: str = "iterate") -> None:
+        """All of `items` were met at once (`op` iterate) or removed at once (`op` delete): one access for each
+        distinct owner, with the marks of that owner's cells and the key of the first."""
+        if op == "delete":
+            place.dirty = True
+        recorder = self.listening()
+        if recorder is None:
+            return
+        ambient = recorder.ambient()
+        label = _who(ambient)
+        repeat = self._repeat(place, op, "*", ambient)
+        if op == "iterate" and self._again(repeat):
+            return
+        groups: dict[Label | None, list[tuple[Any, Any, Cell | None, str]]] = {}
+        for key, value in items:
+            cell = self._find(place, key, value, label)
+            owner, owned_by = self._owner(recorder, place, key, cell)
+            groups.setdefault(owner, []).append((key, value, cell, owned_by))
+        for owner in sorted(groups, key=lambda name: name or ""):
+            met = groups[owner]
+            key, value, cell, owned_by = met[0]
+            marks: tuple[Mark, ...] = ()
+            if owner != label or any(c is not None and c.by != label for _, _, c, _ in met):
+                rendered = render(*(part for k, v, _, _ in met for part in ((v,) if place.indexed else (k, v))))
+                marks = recorder.marks(rendered.text, *rendered.blobs)
+            more = {"cells": len(met)}
+            self._record(recorder, op, place, key, owner, None, marks, owned_by, cell, value, repeat, more)
+            if op == "delete":
+                for k, v, _, _ in met:
+                    self._forget(place, k, v, label)
+
+    def fill(self, place: Place, items: list[Item]) -> None:
+        """All of `items` were written at once."""
+        place.dirty = True
+        if len(items) <= BULK:
+            for key, value in items:
+                self.write(place, key, value)
+            return
+        recorder = self.listening()
+        if recorder is None:
+            return
+        label = _who(recorder.ambient())
+        groups: dict[Label | None, list[tuple[Any, Any, str]]] = {}
+        for key, value in items:
+            cell = None if place.indexed else self._find(place, key, value, label)
+            owner, owned_by = self._owner(recorder, place, key, cell)
+            groups.setdefault(owner, []).append((key, value, owned_by))
+        for owner in sorted(groups, key=lambda name: name or ""):
+            met = groups[owner]
+            rendered = render(*(part for k, v, _ in met for part in ((v,) if place.indexed else (k, v))))
+            marks = recorder.marks(rendered.text, *rendered.blobs)
+            for k, v, _ in met:
+                found = None if place.indexed else self._find(place, k, v, label)
+                last = self._store(place, k, v, label, rendered.digest(), marks, found)
+            key, value, owned_by = met[0]
+            after = owner if owned_by == "target" else last.owner
+            more = {"cells": len(met)}
+            self._record(recorder, "write", place, key, owner, after, marks, owned_by, last, value, None, more)
+
+    def seed(self, place: Place, items: Iterable[Item], label: Label | None) -> None:
+        """The cells were there before the place was watched; `label` wrote them, as far as is known."""
+        if label is None or self.listening() is None:
+            return
+        for key, value in items:
+            self._store(place, key, value, label, "", (), None)
+
+    def owner_of(self, place: Place, key: Any, value: Any) -> Label | None:
+        """Who wrote the present value of the cell, as far as is known."""
+        cell = self._find(place, key, value, None)
+        return cell.by if cell is not None else None
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _find(self, place: Place, key: Any, value: Any, label: Label | None) -> Cell | None:
+        cells = place.cells
+        if not cells:
+            return None
+        if not place.indexed:
+            return cells.get(key)
+        # Equal small objects are one object: prefer the reader's own entry of it.
+        for writer in (label, "A", "B", None):
+            cell = cells.get((id(value), writer))
+            if cell is not None:
+                return cell
+        return None
+
+    def _store(
+        self,
+        place: Place,
+        key: Any,
+        value: Any,
+        label: Label | None,
+        digest: str,
+        marks: tuple[Mark, ...],
+        cell: Cell | None,
+    ) -> Cell:
+        place.version += 1
+        self._touched[place.number] = place
+        kind = type(value).__name__
+        if place.indexed:
+            new = Cell(label, label, digest, kind, value)
+            place.cells[(id(value), label)] = new
+            return new
+        if cell is None:
+            cell = place.cells[key] = Cell(label, label, digest, kind)
+            return cell
+        if value is None and isinstance(key, _Verbatim):
+            cell.owner = None  # an attribute set back to None is free again
+        elif label is None and not marks:
+            cell.owner = None  # written by nobody and about nobody: as at boot
+        elif cell.owner is None:
+            cell.owner = label
+        cell.by, cell.digest, cell.kind = label, digest, kind
+        return cell
+
+    def _forget(self, place: Place, key: Any, value: Any, label: Label | None) -> None:
+        place.version += 1
+        if not place.indexed:
+            place.cells.pop(key, None)
+            return
+        for writer in (label, "A", "B", None):
+            if place.cells.pop((id(value), writer), None) is not None:
+                return
+
+    def _owner(self, recorder: Recorder, place: Place, key: Any, cell: Cell | None) -> tuple[Label | None, str]:
+        if self._owner_of_key is not None:
+            text = place.text(key)
+            asked = (place.surface, text)
+            if asked in self._declared:
+                declared = self._declared[asked]
+            else:
+                with recorder.muted():
+                    declared = recorder.label(self._owner_of_key(*asked))
+                self._declared[asked] = declared
+            if declared is not None:
+                return declared, "target"
+        return (cell.owner if cell is not None else None), "first-writer"
+
+    def _record(
+        self,
+        recorder: Recorder,
+        op: str,
+        place: Place,
+        key: Any,
+        owner: Label | None,
+        new_owner: Label | None,
+        marks: tuple[Mark, ...],
+        owned_by: str,
+        cell: Cell | None,
+        value: Any,
+        repeat: tuple[Any, ...] | None,
+        more: dict[str, Any] | None = None,
+    ) -> None:
+        text = place.text(key)
+        detail: dict[str, Any] = {
+            "owned_by": owned_by,
+            "value_type": type(value).__name__,
+            "digest": cell.digest if cell is not None else "",
+            "by": cell.by if cell is not None else None,
+            "identity": self._named(recorder, text),
+        }
+        if more:
+            detail.update(more)
+        access = recorder.access(
+            "key", op, place.surface, cut(text), owner=owner, new_owner=new_owner, marks=marks, detail=detail
+        )
+        if repeat is not None and access is not None:
+            self._repeats[repeat] = access
+
+    def _named(self, recorder: Recorder, text: str) -> dict[str, list[str]]:
+        if self._identities is None or self._identities[0] is not recorder:
+            self._identities = (recorder, Identities(recorder.twins))
+        return self._identities[1].of(text)
+
+    def _repeat(self, place: Place, op: str, key: str, ambient: Label) -> tuple[Any, ...]:
+        """Names a read that says nothing new: same flow, same context, same code line, unchanged place."""
+        frame: FrameType | None = sys._getframe(3)
+        while frame is not None and frame.f_code.co_filename.startswith(_HERE):
+            frame = frame.f_back
+        where = (frame.f_code, frame.f_lineno) if frame is not None else None
+        flow = FLOW.get()
+        return (place.number, place.version, op, key, flow.lineage, flow.step, flow.depth == 0, ambient, where)
+
+    def _again(self, repeat: tuple[Any, ...]) -> bool:
+        earlier = self._repeats.get(repeat)
+        if earlier is None:
+            return False
+        earlier.detail["repeats"] = earlier.detail.get("repeats", 0) + 1
+        return True
+
+
+def _who(ambient: Label) -> Label | None:
+    """The principal the running code works for: the bot's own context first, else the lineage's actor."""
+    return ambient if ambient in ("A", "B") else FLOW.get().actor

@@ -1,0 +1,178 @@
+"""Namespaces and unreplaced containers, compared between steps: what no hook can see shows as a difference."""
+
+from __future__ import annotations
+
+import re
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness.probes._attrs import Watched
+from harness.probes._cells import ATTRIBUTE, Ledger, Place
+from harness.probes._text import fields, instance_dict
+from harness.probes._traced import items_of, new_place
+from harness.principal import Label
+
+_MISSING: Any = object()
+_ASSIGNED = re.compile(r"^([A-Za-z_]\w*)\s*(?::[^=\n]+)?=(?!=)", re.MULTILINE)
+LARGEST = 2000
+"""Containers above this many elements are compared by length only."""
+REPORTED = 20
+"""At most this many differences of one container are recorded at once."""
+
+
+class Writers:
+    """Who was active since the last comparison: the best that can be said of a write nobody saw."""
+
+    def __init__(self, labels: frozenset[Label]) -> None:
+        self.labels = labels
+        self.only: Label | None = next(iter(labels)) if len(labels) == 1 else None
+
+    def detail(self) -> dict[str, Any]:
+        """For `Access.detail`."""
+        return {"writers": sorted(self.labels), "observed": "between"}
+
+
+class Scope:
+    """A namespace whose names are cells: a module, a class or an instance.
+
+    `former` is the namespace as it was last time. `replaceable` says whether stand-ins may be put into it;
+    `hooked` whether descriptors already report its names.
+    """
+
+    def __init__(self, holder: Any, surface: str, prefix: str, depth: int, ledger: Ledger) -> None:
+        self.surface = surface
+        self.prefix = prefix
+        self.depth = depth
+        self.former: dict[str, Any] = {}
+        self.fresh = True
+        self.replaceable = True
+        self.hooked = False
+        self.label: Label | None = None
+        self.watched = Watched(ledger, surface, prefix)
+        self.is_class = isinstance(holder, type)
+        self.is_module = isinstance(holder, ModuleType)
+        self._strong: Any = None
+        self._weak: Any = None
+        try:
+            self._weak = weakref.ref(holder)
+        except TypeError:
+            self._strong = holder
+
+    @property
+    def holder(self) -> Any:
+        """The module, class or instance; None when it is gone."""
+        return self._strong if self._weak is None else self._weak()
+
+    def namespace(self) -> Any:
+        """Its names and values at this moment, read past the bot's own code."""
+        holder = self.holder
+        if holder is None:
+            return {}
+        if self.is_module or self.is_class:
+            return vars(holder)
+        own = instance_dict(holder)
+        if own is None or any("__slots__" in vars(cls) for cls in type(holder).__mro__[:-1]):
+            return dict(fields(holder))
+        return own
+
+    def changes(self) -> list[tuple[str, Any]]:
+        """Names that are new or hold another object."""
+        former = self.former
+        return [
+            (name, value)
+            for name, value in list(self.namespace().items())
+            if former.get(name, _MISSING) is not value and not (name.startswith("__") and name.endswith("__"))
+        ]
+
+    def gone(self) -> list[str]:
+        """Names that were there and are not."""
+        now = self.namespace()
+        return [name for name in self.former if name not in now]
+
+    def put(self, name: str, value: Any) -> bool:
+        """Rebind a name past every hook. False when the holder is gone."""
+        holder = self.holder
+        if holder is None:
+            return False
+        if self.is_class:
+            type.__setattr__(holder, name, value)
+        elif self.is_module:
+            dict.__setitem__(vars(holder), name, value)
+        else:
+            own = instance_dict(holder)
+            if own is not None and name in own:
+                dict.__setitem__(own, name, value)
+            else:
+                put_slot(holder, name, value)
+        return True
+
+    def note(self, ledger: Ledger, name: str, value: Any, writers: Writers) -> None:
+        """Record that a name holds another object now."""
+        place = self.watched.place(name)
+        ledger.write(place, ATTRIBUTE, value, op="rebind", as_label=writers.only, more=writers.detail())
+
+
+def put_slot(holder: Any, name: str, value: Any) -> None:
+    """Set a slot by its member descriptor, past `__setattr__` and our own descriptors."""
+    for cls in type(holder).__mro__:
+        member = vars(cls).get(name)
+        member = getattr(member, "_member", None) or member
+        if hasattr(member, "__set__"):
+            member.__set__(holder, value)
+            return
+
+
+class Snapshot:
+    """A container that could not be replaced, with its elements as they were last time."""
+
+    def __init__(self, container: Any, ledger: Ledger, surface: str, prefix: str) -> None:
+        self.container = container
+        self.place: Place = new_place(container, ledger, surface, prefix)
+        self._items = self._now()
+
+    def _now(self) -> list[tuple[Any, Any]]:
+        return items_of(self.container) if len(self.container) <= LARGEST else []
+
+    def compare(self, ledger: Ledger, writers: Writers) -> bool:
+        """Record what changed. True when anything did."""
+        now, before = self._now(), self._items
+        if len(now) == len(before) and all(a[1] is b[1] and a[0] is b[0] for a, b in zip(now, before, strict=True)):
+            return False
+        self._items = now
+        place = self.place
+        if place.indexed or isinstance(self.container, (set, frozenset)):
+            known, kept = {id(value) for _, value in before}, {id(value) for _, value in now}
+            written = [item for item in now if id(item[1]) not in known]
+            deleted = [item for item in before if id(item[1]) not in kept]
+        else:
+            old, new = dict(before), dict(now)
+            written = [(key, value) for key, value in now if old.get(key, _MISSING) is not value]
+            deleted = [(key, value) for key, value in before if key not in new]
+        for key, value in deleted[:REPORTED]:
+            ledger.delete(place, key, value, more=writers.detail())
+        for key, value in written[:REPORTED]:
+            ledger.write(place, key, value, as_label=writers.only, more=writers.detail())
+        return True
+
+
+def assigned_names(module: ModuleType) -> frozenset[str] | None:
+    """Names that the module's source assigns at top level (rather than imports); None when it has no source."""
+    path = getattr(module, "__file__", None)
+    if not path or not str(path).endswith(".py"):
+        return None
+    try:
+        source = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return frozenset(_ASSIGNED.findall(source))
+
+
+def in_order(names: Iterator[tuple[str, Any]] | list[tuple[str, Any]], first: frozenset[str] | None) -> list[tuple[str, Any]]:
+    """Names the module assigns before those it only imports: a surface is named after where it is made."""
+    listed = list(names)
+    if first is None:
+        return listed
+    return sorted(listed, key=lambda item: item[0] not in first)

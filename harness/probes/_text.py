@@ -1,0 +1,239 @@
+"""Values and keys as bounded, stable text, without running any of the bot's code and without memory addresses.
+
+The canary scanner needs text; so do keys in a trace. A bot's `__repr__`, properties and iterators may have side
+effects, so only the built-in parts of an object are read: base-class methods of containers, `__dict__`, slots.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import hashlib
+import pathlib
+import re
+import uuid
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator
+from types import MemberDescriptorType
+from typing import Any
+
+import msgspec
+
+from harness.principal import Twins
+
+MAX_DEPTH = 4
+MAX_NODES = 200
+MAX_SIZE = 64 * 1024
+MAX_KEY = 120
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_PLAIN_STR = (
+    datetime.datetime,
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    decimal.Decimal,
+    uuid.UUID,
+    pathlib.PosixPath,
+    pathlib.WindowsPath,
+    pathlib.PurePosixPath,
+    pathlib.PureWindowsPath,
+)
+
+
+class Rendered(msgspec.Struct, frozen=True):
+    """A value as `text`, with the byte strings met in it apart (they may hold pictures)."""
+
+    text: str
+    blobs: tuple[bytes, ...] = ()
+
+    def digest(self) -> str:
+        """12 hex digits, equal for equal content in any process."""
+        state = hashlib.sha256(self.text.encode("utf-8", "surrogatepass"))
+        for blob in self.blobs:
+            state.update(b"\0")
+            state.update(blob)
+        return state.hexdigest()[:12]
+
+
+class _Renderer:
+    __slots__ = ("blobs", "nodes", "open", "parts", "size")
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.blobs: list[bytes] = []
+        self.nodes = 0
+        self.size = 0
+        self.open: set[int] = set()
+
+    def text(self, piece: str) -> None:
+        room = MAX_SIZE - self.size
+        if room > 0:
+            self.parts.append(piece[:room])
+            self.size += min(len(piece), room)
+
+    def blob(self, data: bytes) -> None:
+        room = MAX_SIZE - self.size
+        if room > 0:
+            self.blobs.append(data[:room])
+            self.size += min(len(data), room)
+
+    def value(self, value: Any, depth: int) -> None:
+        self.nodes += 1
+        if self.nodes > MAX_NODES or self.size >= MAX_SIZE:
+            return
+        kind = type(value)
+        if isinstance(value, str):
+            self.text(str.__str__(value))
+        elif value is None or kind is bool:
+            self.text(str(value))
+        elif isinstance(value, enum.Enum):
+            self.text(f"{kind.__qualname__}.{object.__getattribute__(value, '_name_')}")
+        elif isinstance(value, int):
+            self.text(int.__repr__(value))
+        elif isinstance(value, float):
+            self.text(float.__repr__(value))
+        elif isinstance(value, bytes):
+            self.blob(bytes.__getitem__(value, slice(0, MAX_SIZE)))
+        elif isinstance(value, bytearray):
+            self.blob(bytes(memoryview(value)[:MAX_SIZE]))
+        elif kind in _PLAIN_STR:
+            self.text(str(value))
+        elif isinstance(value, weakref.ref):
+            self.value(weakref.ref.__call__(value), depth)
+        elif isinstance(value, type) or depth <= 0 or id(value) in self.open:
+            self.text(f"<{_name(value)}>")
+        else:
+            self.open.add(id(value))
+            self.inside(value, depth)
+            self.open.discard(id(value))
+
+    def inside(self, value: Any, depth: int) -> None:
+        if isinstance(value, dict):
+            self.text("{")
+            self.pairs(dict.items(value), depth)
+            self.text("}")
+        elif isinstance(value, (list, tuple, deque)):
+            self.text("[")
+            for element in elements(value):
+                self.value(element, depth - 1)
+                self.text(", ")
+                if self.nodes > MAX_NODES:
+                    break
+            self.text("]")
+        elif isinstance(value, (set, frozenset)):
+            # Iteration order depends on the hash seed; the text must not.
+            self.text("{" + ", ".join(sorted(key_text(e) for e, _ in zip(elements(value), range(MAX_NODES)))) + "}")
+        else:
+            self.text(f"{_name(value)}(")
+            self.pairs(fields(value), depth)
+            self.text(")")
+
+    def pairs(self, items: Iterable[tuple[Any, Any]], depth: int) -> None:
+        for key, value in items:
+            self.value(key, 1)
+            self.text(": ")
+            self.value(value, depth - 1)
+            self.text(", ")
+            if self.nodes > MAX_NODES:
+                break
+
+
+def _name(value: Any) -> str:
+    kind = value if isinstance(value, type) else type(value)
+    return str(type.__getattribute__(kind, "__name__"))
+
+
+def elements(container: Any) -> Iterator[Any]:
+    """The elements of a list, tuple, deque, set, frozenset or dict (its keys), past any overridden method."""
+    for base in (dict, list, tuple, deque, set, frozenset):
+        if isinstance(container, base):
+            return iter(base.__iter__(container))
+    raise TypeError(f"no elements in {type(container).__name__}")
+
+
+def fields(value: Any) -> Iterator[tuple[str, Any]]:
+    """Name and value of everything in the instance `__dict__` and slots."""
+    namespace = instance_dict(value)
+    if namespace is not None:
+        yield from list(dict.items(namespace))
+    for cls in type(value).__mro__:
+        for name, member in list(vars(cls).items()):
+            if type(member) is MemberDescriptorType:
+                try:
+                    yield name, member.__get__(value, cls)
+                except (AttributeError, TypeError):
+                    continue
+
+
+def instance_dict(value: Any) -> dict[str, Any] | None:
+    """The instance's own `__dict__`, or None where it has none or the class computes it."""
+    try:
+        namespace = object.__getattribute__(value, "__dict__")
+    except Exception:  # a class may put anything at that name
+        return None
+    return namespace if isinstance(namespace, dict) and not isinstance(value, type) else None
+
+
+def render(*values: Any) -> Rendered:
+    """`values` as text: at most 4 levels, 200 nodes and 64 KiB in all."""
+    renderer = _Renderer()
+    for value in values:
+        renderer.value(value, MAX_DEPTH)
+        renderer.text("\n")
+    return Rendered("".join(renderer.parts), tuple(renderer.blobs))
+
+
+def key_text(key: Any) -> str:
+    """A container key as one stable line (not cut)."""
+    if type(key) in (str, int, float, bool, bytes, type(None)):
+        return repr(key)
+    if isinstance(key, str):
+        return repr(str.__str__(key))
+    if isinstance(key, tuple):
+        return "(" + ", ".join(key_text(part) for part in tuple.__iter__(key)) + ")"
+    given = getattr(key, "isolation_text", None) if type(key).__module__.startswith("harness.") else None
+    if isinstance(given, str):
+        return _ADDRESS.sub("", given)
+    text = render(key)
+    blobs = "".join(repr(blob) for blob in text.blobs)
+    return _ADDRESS.sub("", (text.text + blobs).replace("\n", " ").strip())
+
+
+def cut(text: str) -> str:
+    """At most 120 characters; longer texts keep a digest so that different keys stay different."""
+    if len(text) <= MAX_KEY:
+        return text
+    return text[: MAX_KEY - 13] + "#" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+class Identities:
+    """Which identity values of the twins stand in a text."""
+
+    FIELDS = ("tenant", "agent", "platform", "chat", "user", "credential")
+
+    def __init__(self, twins: Twins) -> None:
+        self._shared: list[tuple[str, re.Pattern[str]]] = []
+        self._own: list[tuple[str, re.Pattern[str]]] = []
+        for field in self.FIELDS:
+            mine, theirs = getattr(twins.a, field), getattr(twins.b, field)
+            if mine == theirs:
+                self._add(self._shared, field, mine)
+            else:
+                self._add(self._own, f"{field}:A", mine)
+                self._add(self._own, f"{field}:B", theirs)
+
+    @staticmethod
+    def _add(table: list[tuple[str, re.Pattern[str]]], name: str, value: str) -> None:
+        if value:
+            # `group_1` must not be found in `group_12`.
+            table.append((name, re.compile(rf"(?<![0-9A-Za-z]){re.escape(value)}(?![0-9A-Za-z])")))
+
+    def of(self, text: str) -> dict[str, list[str]]:
+        """``{"shared": [field, ...], "own": ["field:label", ...]}`` for the values found in `text`."""
+        return {
+            "shared": [name for name, pattern in self._shared if pattern.search(text)],
+            "own": [name for name, pattern in self._own if pattern.search(text)],
+        }

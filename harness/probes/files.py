@@ -1,0 +1,486 @@
+"""The file probe: what is read, written, moved, listed and deleted in the run's private folder, and by whom.
+
+It listens to the interpreter's audit events, so it sees every library that goes through Python's `open` or `os`. What
+it cannot see: `stat` and `exists`, libraries that open files in C (SQLite's are the row probe's), and a file that
+is opened with `dir_fd`, whose audit event does not say which folder is meant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+
+from harness import containment
+from harness.errors import ContainmentError
+from harness.flow import FLOW
+from harness.principal import Label, Principal
+from harness.probes.paths import is_code, is_database, is_device, pattern_of
+from harness.recorder import Recorder, current
+from harness.target import Facts
+from harness.trace import Access, Mark
+
+SCAN_BYTES = 1 << 20
+"""At most this many bytes of a file are scanned for canaries."""
+
+PLANT = "isolation_plant.txt"
+
+_OVERLAP = 256  # appended text is scanned from this much before the end last seen: a canary may straddle it
+_open = open
+
+
+class _Written(msgspec.Struct):
+    """A file opened for writing whose content is still to be looked at. `start` is the offset of what the opener
+    wrote, `known` the canaries that were there before, `stamp` (mtime, size) when it was last looked at."""
+
+    access: Access
+    start: int
+    known: frozenset[Mark]
+    append: bool
+    stamp: tuple[int, int] | None = None
+
+
+class _TempNames:
+    """Names for `tempfile`: keyed by lineage and counted, so that the same plan gives the same paths."""
+
+    def __init__(self) -> None:
+        self._count: Counter[str] = Counter()
+
+    def __iter__(self) -> _TempNames:
+        return self
+
+    def __next__(self) -> str:
+        lineage = "".join(c if c.isalnum() else "_" for c in FLOW.get().lineage)
+        self._count[lineage] += 1
+        return f"{lineage}_{self._count[lineage]}"
+
+
+class FileProbe:
+    """Watches sink ``file``. Keys are paths relative to the private folder (folders end in ``/``), surfaces their
+    patterns (`harness.probes.paths.pattern_of`).
+
+    `owner_of_path` names whose a path is; where it says nothing a file belongs to whoever wrote it first in
+    the run. A write outside the private folder is a fault and raises ContainmentError in the bot.
+    """
+
+    sink = "file"
+    _installed = False
+    _active: FileProbe | None = None
+
+    def __init__(self, owner_of_path: Callable[[str], Mapping[str, str | None] | None] | None = None) -> None:
+        self._owner_of_path = owner_of_path
+        self._folder = ""
+        self._reset()
+
+    def _reset(self) -> None:
+        self._writers: dict[str, Label] = {}
+        self._pending: dict[str, _Written] = {}
+        self._contents: dict[tuple[str, int, int, int], tuple[tuple[Mark, ...], str | None]] = {}
+        self._pictures: dict[bytes, str] = {}
+        self._databases: set[str] = set()
+        self._patterns: dict[str, str] = {}
+
+    def install(self, facts: Facts) -> None:
+        """Put the audit hook in place, once a process."""
+        if not FileProbe._installed:
+            FileProbe._installed = True
+            sys.addaudithook(_hook)
+
+    def booted(self, roots: Sequence[Path]) -> None:
+        """Nothing to find: audit events need no places."""
+
+    def begin(self, folder: Path) -> None:
+        """Watch `folder`; temporary files go to ``tmp`` inside it until `finish`."""
+        self._reset()
+        self._folder = os.path.realpath(folder) + os.sep
+        self._former = (tempfile.tempdir, os.environ.get("TMPDIR"), sys.dont_write_bytecode)
+        temp = os.path.join(self._folder, "tmp")
+        os.makedirs(temp, exist_ok=True)
+        tempfile.tempdir = os.environ["TMPDIR"] = temp
+        tempfile._name_sequence = _TempNames()  # type: ignore[attr-defined]
+        sys.dont_write_bytecode = True  # a late import of the bot must not write beside its source
+        recorder = current()
+        if recorder is not None:
+            for principal in (recorder.twins.a, recorder.twins.b):
+                self._pictures.update(_picture_digests(principal))
+        FileProbe._active = self
+
+    def between(self) -> None:
+        """Look at what was written since."""
+        recorder = current()
+        if recorder is not None:
+            for path in list(self._pending):
+                self._settle(recorder, path)
+
+    def finish(self) -> None:
+        """Look at what was written last, and let go of the process."""
+        self.between()
+        FileProbe._active = None
+        tempfile.tempdir, temp, sys.dont_write_bytecode = self._former
+        tempfile._name_sequence = None  # type: ignore[attr-defined]
+        if temp is None:
+            os.environ.pop("TMPDIR", None)
+        else:
+            os.environ["TMPDIR"] = temp
+
+    def plant(self, folder: Path) -> None:
+        """Write, read, rename and delete one file."""
+        first, second = folder / PLANT, folder / ("moved_" + PLANT)
+        first.write_text("planted", encoding="utf-8")
+        first.read_text(encoding="utf-8")
+        os.replace(first, second)
+        second.unlink()
+
+    # -- where a path leads ------------------------------------------------------------------------------------
+
+    def _full(self, path: Any, dir_fd: Any = -1, *, follow: bool = True) -> str | None:
+        """The absolute path meant, symbolic links resolved (the last part's only with `follow`); None: no path."""
+        if path is None:
+            path = "."
+        if isinstance(path, int):
+            return _path_of_fd(path)
+        try:
+            text = os.fsdecode(path)
+        except TypeError:
+            return None
+        if isinstance(dir_fd, int) and dir_fd >= 0 and not os.path.isabs(text):
+            base = _path_of_fd(dir_fd)
+            if base is None:
+                return None
+            text = os.path.join(base, text)
+        if follow:
+            return os.path.realpath(text)
+        head, tail = os.path.split(os.path.abspath(text))
+        return os.path.join(os.path.realpath(head), tail)
+
+    def _key(self, full: str, *, folder: bool = False) -> str | None:
+        """The path relative to the private folder, or None outside it. Databases and the like are the row probe's."""
+        if not (full + os.sep).startswith(self._folder) or is_database(full) or full in self._databases:
+            return None
+        relative = full[len(self._folder) :].replace(os.sep, "/")
+        return (relative or ".") + "/" if folder else relative
+
+    def _contain(self, full: str, what: str) -> None:
+        """Stop a write outside the private folder."""
+        if not (full + os.sep).startswith(self._folder) and not is_device(full):
+            containment.stop(f"{what} {full}, outside the private folder: rebind the root it is made from")
+
+    # -- what an event means -----------------------------------------------------------------------------------
+
+    def opened(self, recorder: Recorder, args: tuple[Any, ...]) -> None:
+        """``open``: (path or descriptor, mode or None, flags)."""
+        path, _, flags = args
+        if isinstance(path, int):
+            return
+        full = self._full(path)
+        if full is None:
+            return
+        flags = flags if isinstance(flags, int) else 0
+        access = flags & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)
+        writes = access != os.O_RDONLY or bool(flags & os.O_TRUNC)
+        state = _stat(full)
+        if state is not None and not stat.S_ISREG(state.st_mode):
+            return
+        if writes:
+            self._contain(full, "writing")
+        key = self._key(full)
+        if key is None or (state is None and not flags & os.O_CREAT) or (state is not None and flags & os.O_EXCL):
+            return  # not ours, or the call is about to fail
+        self._settle(recorder, full)
+        kept = writes and not flags & os.O_TRUNC
+        if state is not None and access != os.O_WRONLY and not flags & os.O_TRUNC and not is_code(full):
+            self._read(recorder, full, key, state)
+        if writes and os.path.isdir(os.path.dirname(full)):
+            append = bool(flags & os.O_APPEND)
+            start = state.st_size if state is not None and append else 0
+            known = self._content(recorder, full, state)[0] if state is not None and kept and not append else ()
+            owner = self._owner(recorder, key) if state is not None else self._declared(recorder, key)
+            mode = "append" if append else "update" if kept and state is not None else "write"
+            written = self._record(recorder, "write", key, owner=owner, takes=True, detail={"mode": mode})
+            if written is not None:
+                self._pending[full] = _Written(written, start, frozenset(known), append)
+
+    def _read(self, recorder: Recorder, full: str, key: str, state: os.stat_result) -> None:
+        marks, picture = self._content(recorder, full, state)
+        detail: dict[str, Any] = {"mode": "read"} if picture is None else {"mode": "read", "picture": picture}
+        self._record(recorder, "read", key, owner=self._owner(recorder, key), marks=marks, detail=detail)
+
+    def moved(self, recorder: Recorder, args: tuple[Any, ...]) -> None:
+        """``os.rename`` (rename, replace, move): (source, target, source dir_fd, target dir_fd)."""
+        source = self._full(args[0], args[2], follow=False)
+        target = self._full(args[1], args[3], follow=False)
+        if source is None or target is None:
+            return
+        self._contain(target, "moving a file to")
+        self._contain(source, "moving away")
+        state = _stat(source)
+        if state is None:
+            return
+        folder = stat.S_ISDIR(state.st_mode)
+        for full in (source, target):
+            self._settle(recorder, full)
+        before, after = self._key(source, folder=folder), self._key(target, folder=folder)
+        content = ((), None) if folder else self._content(recorder, source, state)
+        owner = None
+        if before is not None:
+            owner = self._owner(recorder, before)
+            self._record(recorder, "delete", before, owner=owner, marks=content[0], detail={"moved_to": after or ""})
+        if after is not None:
+            detail: dict[str, Any] = {"moved_from": before or ""}
+            former = self._owner(recorder, after) if os.path.lexists(target) else None
+            if owner is not None and not folder:
+                self._writers.setdefault(after, owner)
+            if content[1] is not None:
+                detail["picture"] = content[1]
+            self._record(recorder, "write", after, owner=former, takes=True, marks=content[0], detail=detail)
+        self._rekey(before, after)
+        for full in [f for f in self._pending if f in (source, target) or f.startswith(source + os.sep)]:
+            del self._pending[full]
+
+    def _rekey(self, before: str | None, after: str | None) -> None:
+        """Ownership moves with what is moved; what was overwritten keeps its first writer."""
+        if before is None:
+            return
+        if not before.endswith("/"):
+            self._writers.pop(before, None)
+            return
+        for key in [k for k in self._writers if k.startswith(before)]:
+            label = self._writers.pop(key)
+            if after is not None:
+                self._writers[after + key[len(before) :]] = label
+
+    def removed(self, recorder: Recorder, args: tuple[Any, ...]) -> None:
+        """``os.remove``, ``os.rmdir``: (path, dir_fd)."""
+        full = self._full(args[0], args[1], follow=False)
+        if full is None:
+            return
+        self._contain(full, "deleting")
+        try:
+            state = os.lstat(full)
+        except OSError:
+            return
+        key = self._key(full, folder=stat.S_ISDIR(state.st_mode))
+        if key is None:
+            return
+        self._settle(recorder, full)
+        self._record(recorder, "delete", key, owner=self._owner(recorder, key))
+        self._writers.pop(key, None)
+        self._pending.pop(full, None)
+
+    def made(self, recorder: Recorder, args: tuple[Any, ...]) -> None:
+        """``os.mkdir``: (path, mode, dir_fd). Making what is there already changes nothing and is no access."""
+        full = self._full(args[0], args[2])
+        if full is None or os.path.exists(full):
+            return
+        self._contain(full, "making the folder")
+        key = self._key(full, folder=True)
+        if key is not None:
+            self._record(recorder, "write", key, owner=None, takes=True)
+
+    def listed(self, recorder: Recorder, args: tuple[Any, ...]) -> None:
+        """``os.listdir``, ``os.scandir``: (path or descriptor). `detail.holds` tells whose files are in there."""
+        full = self._full(args[0])
+        if full is None or not os.path.isdir(full):
+            return
+        key = self._key(full, folder=True)
+        if key is None:
+            return
+        prefix = "" if key == "./" else key
+        inside = [k for k in self._writers if k.startswith(prefix) and "/" not in k[len(prefix) :].rstrip("/")]
+        holds = sorted({owner for k in inside if (owner := self._owner(recorder, k)) is not None})
+        self._record(recorder, "iterate", key, owner=self._declared(recorder, key), detail={"holds": holds})
+
+    def linked(self, recorder: Recorder, args: tuple[Any, ...]) -> None:
+        """``os.link`` (source, target, source dir_fd, target dir_fd), ``os.symlink`` (source, target, dir_fd)."""
+        target = self._full(args[1], args[-1], follow=False)
+        if target is None:
+            return
+        self._contain(target, "linking")
+        key = self._key(target)
+        if key is not None and not os.path.lexists(target):
+            source = os.path.join(os.path.dirname(target), os.fsdecode(args[0])) if len(args) == 3 else args[0]
+            full = self._full(source)
+            state = None if full is None else _stat(full)
+            marks = () if full is None or state is None else self._content(recorder, full, state)[0]
+            self._record(recorder, "write", key, owner=self._declared(recorder, key), takes=True, marks=marks)
+
+    def truncated(self, recorder: Recorder, args: tuple[Any, ...]) -> None:
+        """``os.truncate``: (path or descriptor, length)."""
+        full = None if isinstance(args[0], int) else self._full(args[0])
+        if full is None:
+            return
+        self._contain(full, "truncating")
+        key = self._key(full)
+        if key is not None and os.path.isfile(full):
+            self._settle(recorder, full)
+            self._record(recorder, "write", key, owner=self._owner(recorder, key), takes=True, detail={"mode": "truncate"})
+
+    def changed(self, recorder: Recorder, args: tuple[Any, ...]) -> None:
+        """``os.chmod``, ``os.chown``, ``os.utime``: (path or descriptor, ...). Contained, not recorded."""
+        full = None if isinstance(args[0], int) else self._full(args[0])
+        if full is not None:
+            self._contain(full, "changing the attributes of")
+
+    def connected(self, recorder: Recorder, args: tuple[Any, ...]) -> None:
+        """``sqlite3.connect``: (database). Contained; from then on the file is the row probe's."""
+        try:
+            name = os.fsdecode(args[0])
+        except TypeError:
+            return
+        query = ""
+        if name.startswith("file:"):
+            name, _, query = name[5:].partition("?")
+            name = unquote(name)
+            name = "/" + name.lstrip("/") if name.startswith("//") else name
+        if not name or name == ":memory:" or "mode=memory" in query:
+            return
+        full = self._full(name)
+        if full is None:
+            return
+        if "mode=ro" not in query and "immutable=1" not in query:
+            self._contain(full, "opening the database")
+        self._databases.update((full, full + "-wal", full + "-shm", full + "-journal"))
+
+    # -- recording ---------------------------------------------------------------------------------------------
+
+    def _record(
+        self,
+        recorder: Recorder,
+        op: str,
+        key: str,
+        *,
+        owner: Label | None,
+        takes: bool = False,
+        marks: tuple[Mark, ...] = (),
+        detail: dict[str, Any] | None = None,
+    ) -> Access | None:
+        """One access now; with `takes` the running flow becomes the owner of what has none."""
+        new_owner = None
+        if takes:
+            new_owner = owner or self._owner(recorder, key)
+            # A folder belongs to nobody for having been made by somebody: lazily made parents are shared.
+            if not key.endswith("/"):
+                new_owner = new_owner or self._writer(recorder)
+                if new_owner is not None:
+                    self._writers.setdefault(key, new_owner)
+        surface = self._patterns.get(key)
+        if surface is None:
+            surface = self._patterns[key] = pattern_of(key, recorder.twins)
+        both = tuple(dict.fromkeys((*recorder.marks(key), *marks)))
+        return recorder.access("file", op, surface, key, owner=owner, new_owner=new_owner, marks=both, detail=detail)
+
+    def _writer(self, recorder: Recorder) -> Label | None:
+        """Who writes at this moment: whom the bot believes, if that is a twin, else whom the step belongs to."""
+        ambient = recorder.ambient()
+        return ambient if ambient in ("A", "B") else FLOW.get().actor
+
+    def _declared(self, recorder: Recorder, key: str) -> Label | None:
+        return None if self._owner_of_path is None else recorder.label(self._owner_of_path(key))
+
+    def _owner(self, recorder: Recorder, key: str) -> Label | None:
+        return self._declared(recorder, key) or self._writers.get(key)
+
+    def _content(self, recorder: Recorder, full: str, state: os.stat_result) -> tuple[tuple[Mark, ...], str | None]:
+        """Canaries in a file, and the picture slot whose bytes it holds."""
+        stamp = (full, state.st_ino, state.st_mtime_ns, state.st_size)
+        if stamp not in self._contents:
+            self._contents[stamp] = self._look(recorder, _bytes(recorder, full, 0))
+        return self._contents[stamp]
+
+    def _look(self, recorder: Recorder, data: bytes) -> tuple[tuple[Mark, ...], str | None]:
+        picture = self._pictures.get(hashlib.sha1(data, usedforsecurity=False).digest()) if self._pictures else None
+        return recorder.marks(data), picture
+
+    def _settle(self, recorder: Recorder, full: str) -> None:
+        """Report what the last opener of `full` wrote, in the opener's name."""
+        written = self._pending.get(full)
+        state = None if written is None else _stat(full)
+        if written is None or state is None or written.stamp == (state.st_mtime_ns, state.st_size):
+            return
+        marks, picture = self._look(recorder, _bytes(recorder, full, written.start))
+        new = tuple(mark for mark in marks if mark not in written.known)
+        written.stamp = (state.st_mtime_ns, state.st_size)
+        if written.append:
+            written.start = max(written.start, state.st_size - _OVERLAP)
+        else:
+            written.known |= frozenset(marks)
+        if new or picture is not None:
+            detail = {**written.access.detail, "content": True}
+            if picture is not None:
+                detail["picture"] = picture
+            recorder.accesses.append(
+                msgspec.structs.replace(written.access, seq=len(recorder.accesses), marks=new, detail=detail)
+            )
+
+
+def _picture_digests(principal: Principal) -> dict[bytes, str]:
+    return {
+        hashlib.sha1(data, usedforsecurity=False).digest(): slot for slot, data in principal.pictures.items() if data
+    }
+
+
+def _path_of_fd(descriptor: int) -> str | None:
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:  # no /proc on this platform, or the descriptor is closed
+        return None
+
+
+def _stat(full: str) -> os.stat_result | None:
+    try:
+        return os.stat(full)
+    except (OSError, ValueError):
+        return None
+
+
+def _bytes(recorder: Recorder, full: str, start: int) -> bytes:
+    try:
+        with recorder.muted(), _open(full, "rb") as file:
+            file.seek(start)
+            return file.read(SCAN_BYTES)
+    except OSError:
+        return b""
+
+
+_HANDLERS: dict[str, Callable[[FileProbe, Recorder, tuple[Any, ...]], None]] = {
+    "open": FileProbe.opened,
+    "os.rename": FileProbe.moved,
+    "os.remove": FileProbe.removed,
+    "os.rmdir": FileProbe.removed,
+    "os.mkdir": FileProbe.made,
+    "os.listdir": FileProbe.listed,
+    "os.scandir": FileProbe.listed,
+    "os.link": FileProbe.linked,
+    "os.symlink": FileProbe.linked,
+    "os.truncate": FileProbe.truncated,
+    "os.chmod": FileProbe.changed,
+    "os.chown": FileProbe.changed,
+    "os.utime": FileProbe.changed,
+    "sqlite3.connect": FileProbe.connected,
+}
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    handler = _HANDLERS.get(event)
+    probe = FileProbe._active
+    if handler is None or probe is None:
+        return
+    recorder = current()
+    if recorder is None or not recorder.listening:
+        return
+    try:
+        handler(probe, recorder, args)
+    except ContainmentError:
+        raise
+    except Exception as error:
+        # An audit hook that raises breaks the bot's call: say that the probe failed, and let the call pass.
+        recorder.fault("probe", f"file probe on {event}: {type(error).__name__}: {error}", harness=True)

@@ -1,0 +1,147 @@
+"""The probe for in-process state: containers, caches and attributes that the bot's modules hold.
+
+Surfaces are paths from a module (``pkg.mod.NAME``, ``pkg.mod.NAME.attr``, ``pkg.mod.Class.attr``); ``[]`` stands for a
+value inside a container. The keys on the way, and the key itself, stand in `Access.key`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness import recorder as _recorder
+from harness.principal import Label
+from harness.probes._cells import Ledger, OwnerOfKey
+from harness.probes._lru import LruPatch
+from harness.probes._scopes import Writers
+from harness.probes._walk import Walker
+from harness.target import Facts
+
+PLANT = "_isolation_plant"
+
+
+class KeyProbe:
+    """Watches dicts, lists, sets, deques, caches and attributes reachable from the bot's modules.
+
+    `owner_of_key` (surface, key) may name whose a cell is; otherwise the first writer of the run owns it.
+    """
+
+    sink = "key"
+
+    def __init__(self, owner_of_key: OwnerOfKey | None = None) -> None:
+        self._ledger = Ledger(owner_of_key)
+        self._packages: frozenset[str] = frozenset()
+        self._roots: tuple[str, ...] = ()
+        self._ours: dict[str, bool] = {}
+        self._walker = Walker(self._ledger, self._is_ours)
+        self._lru = LruPatch(self._ledger, self._is_ours)
+        self._seen = 0
+        self._first = ""
+
+    def install(self, facts: Facts) -> None:
+        """Trace `functools.lru_cache` of the bot's functions from here on."""
+        self._packages = frozenset(facts.packages)
+        self._first = facts.packages[0] if facts.packages else "isolation"
+        self._ours.clear()
+        self._lru.install()
+
+    def booted(self, roots: Sequence[Path]) -> None:
+        """Walk from every module of the bot and put the stand-ins in place."""
+        self._roots = tuple(str(root.resolve()).rstrip("/") + "/" for root in roots)
+        self._ours.clear()
+        self._walk(None)
+
+    def begin(self, folder: Path) -> None:
+        """Forget owners and repeats of an earlier run; what was replaced meanwhile is not a finding."""
+        self._walk(None)
+        self._ledger.reset()
+        self._seen = 0
+
+    def between(self) -> None:
+        """Look for containers that appeared and names that were rebound."""
+        recorder = _recorder.current()
+        if recorder is None:
+            self._walk(None)
+            return
+        labels: set[Label] = set()
+        for access in recorder.accesses[self._seen :]:
+            label = access.ambient if access.ambient in ("A", "B") else access.actor
+            if label is not None:
+                labels.add(label)
+        self._walk(Writers(frozenset(labels)))
+        self._seen = len(recorder.accesses)
+
+    def finish(self) -> None:
+        """Report what changed since the last step."""
+        self.between()
+
+    def plant(self, folder: Path) -> None:
+        """One dict, list, set and attribute of a module of its own, written, read and deleted."""
+        name = f"{self._first}.{PLANT}"
+        module = ModuleType(name)
+        former = sys.modules.get(name)
+        sys.modules[name] = module
+        holder = type("Holder", (), {"__module__": name})()
+        vars(module).update(table={}, listing=[], group=set(), single=holder)
+        holder.last = ""
+        del holder
+        self._ours[name] = True
+        try:
+            self.between()
+            space: Any = vars(module)
+            space["table"]["planted"] = "planted"
+            space["listing"].append("planted")
+            space["group"].add("planted")
+            space["single"].last = "planted"
+            _ = space["table"]["planted"], space["listing"][0], "planted" in space["group"], space["single"].last
+            del space["table"]["planted"]
+            space["listing"].clear()
+            space["group"].discard("planted")
+            space["single"].last = None
+        finally:
+            if former is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = former
+
+    def statistics(self) -> dict[str, int]:
+        """How many containers are traced and how many only compared, and how many namespaces are watched."""
+        return {
+            "traced": len(self._walker.traced),
+            "compared": len(self._walker.snapshots),
+            "namespaces": len(self._walker.scopes),
+            "hooked_classes": len(self._walker.hooks),
+        }
+
+    def remove(self) -> None:
+        """Take the hooks back (tests, long-lived processes). Stand-ins stay; without a recorder they do nothing."""
+        self._lru.remove()
+        self._walker.remove()
+
+    def _walk(self, writers: Writers | None) -> None:
+        recorder = _recorder.current()
+        modules = [(name, module) for name, module in list(sys.modules.items()) if self._is_ours(name)]
+        if recorder is None or writers is not None:
+            self._walker.walk(modules, writers)
+            return
+        with recorder.muted():
+            self._walker.walk(modules, None)
+
+    def _is_ours(self, name: str) -> bool:
+        known = self._ours.get(name)
+        if known is None:
+            known = name.partition(".")[0] in self._packages or self._under_roots(name)
+            self._ours[name] = known
+        return known
+
+    def _under_roots(self, name: str) -> bool:
+        if not self._roots:
+            return False
+        module = sys.modules.get(name)
+        path = vars(module).get("__file__") if isinstance(module, ModuleType) else None
+        if not isinstance(path, str) or "site-packages" in path:
+            return False
+        return path.startswith(self._roots)

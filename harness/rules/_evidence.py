@@ -1,0 +1,134 @@
+"""What rules may rely on: whose flow an access belongs to, and how sure that is."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from harness.finding import Finding
+from harness.principal import MISSING, STRANGER, Label
+from harness.target import Facts, Region
+from harness.trace import Access, Trace
+
+TWINS = ("A", "B")
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """Whose flow an access belongs to.
+
+    ``agreed``: lineage and the bot's context name the same twin. ``context``: no lineage (a timer tick), the bot's
+    context is the claim that data must agree with. ``direct``: the bot has no context, but the access happened in
+    the step's own task, where lineage is proof. ``spawned``: no context, in a task spawned from the step: lineage is
+    evidence only, for a shared worker keeps its first caller. ``split``: lineage and context name different twins.
+    ``none``: neither names a twin.
+    """
+
+    label: Label | None
+    kind: str
+
+    @property
+    def proven(self) -> bool:
+        """Whether the label alone may carry a finding."""
+        return self.kind in ("agreed", "context", "direct")
+
+
+class Evidence:
+    """A trace together with what the target declares, and the readings of it that several rules share."""
+
+    def __init__(self, trace: Trace, facts: Facts) -> None:
+        self.trace = trace
+        self.facts = facts
+        self._regions: dict[tuple[str, str, int], bool] = {}
+        self._shared: dict[tuple[str, str], bool] = {}
+
+    def accesses(self, *sinks: str, ops: Iterable[str] = ()) -> Iterator[Access]:
+        """Accesses of these sinks (all when none named) and operations, without declared sharing, declared
+        pre-authentication regions and the harness's own planted ones."""
+        wanted = frozenset(ops)
+        for access in self.trace.accesses:
+            if sinks and access.sink not in sinks:
+                continue
+            if wanted and access.op not in wanted:
+                continue
+            if access.step == -2 or self.is_shared(access) or self.in_region(access):
+                continue
+            yield access
+
+    def is_shared(self, access: Access) -> bool:
+        """Whether the target declares this place as shared on purpose."""
+        place = (access.sink, access.surface)
+        known = self._shared.get(place)
+        if known is None:
+            known = self._shared[place] = any(
+                s.sink == access.sink and fnmatch.fnmatchcase(access.surface, s.surface) for s in self.facts.shared
+            )
+        return known
+
+    def in_region(self, access: Access) -> bool:
+        """Whether this happened in code that the target declares to run before a credential is known."""
+        place = (access.entry, access.surface, access.stack)
+        known = self._regions.get(place)
+        if known is None:
+            known = self._regions[place] = any(self._inside(region, access) for region in self.facts.regions)
+        return known
+
+    def _inside(self, region: Region, access: Access) -> bool:
+        if region.entry not in ("*", access.entry):
+            return False
+        if not any(fnmatch.fnmatchcase(access.surface, surface) for surface in region.surfaces):
+            return False
+        return any(fnmatch.fnmatchcase(frame, region.site) for frame in self.stack(access))
+
+    def stack(self, access: Access) -> tuple[str, ...]:
+        """The bot's frames at the access, innermost first."""
+        return self.trace.stacks[access.stack] if 0 <= access.stack < len(self.trace.stacks) else ()
+
+    @staticmethod
+    def claim(access: Access) -> Claim:
+        """Whose flow the access belongs to."""
+        actor, ambient = access.actor, access.ambient
+        if ambient in TWINS:
+            if actor is None:
+                return Claim(ambient, "context")
+            return Claim(ambient, "agreed") if actor == ambient else Claim(ambient, "split")
+        if actor is None or ambient == STRANGER:
+            return Claim(actor, "none")
+        return Claim(actor, "direct" if access.direct else "spawned")
+
+    def finding(
+        self, rule: str, access: Access, source: Label | None, observer: Label | None, message: str, *earlier: int
+    ) -> Finding:
+        """A finding whose violating access is `access`; `earlier` are the accesses that lead to it."""
+        return Finding(
+            rule=rule,
+            sink=access.sink,
+            entry=access.entry,
+            dimension=self.trace.twins.spec.dimension,
+            source=source or MISSING,
+            observer=observer or MISSING,
+            surface=access.surface,
+            key=access.key,
+            site=access.site,
+            message=message,
+            stack=self.stack(access),
+            seqs=(*earlier, access.seq),
+            step=access.step,
+        )
+
+
+def other_marks(access: Access, label: Label) -> list[str]:
+    """Slots of canaries in the access that belong to the other twin, ``slot (encoding)``, in order."""
+    found = [m for m in access.marks if m.label in TWINS and m.label != label]
+    return [m.slot if m.encoding == "plain" else f"{m.slot} ({m.encoding})" for m in found]
+
+
+def has_mark(access: Access, label: Label) -> bool:
+    """Whether a canary of that twin is in the access."""
+    return any(m.label == label for m in access.marks)
+
+
+def place(access: Access) -> str:
+    """The place in words: sink, surface and key."""
+    return f"{access.sink} {access.surface}" + (f" [{access.key}]" if access.key else "")

@@ -1,0 +1,45 @@
+"""canary-flow: one principal's canary reaches another's sink."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.finding import Finding
+from harness.rules._evidence import TWINS, Evidence, other_marks, place
+from harness.trace import Access
+
+
+def canary_flow(evidence: Evidence) -> Iterator[Finding]:
+    """A token that only one twin knows stands in what the other's flow writes, reads as its own, asks or gets."""
+    for access in evidence.accesses():
+        holder = _holder(evidence, access)
+        if holder is None:
+            continue
+        slots = other_marks(access, holder)
+        if not slots:
+            continue
+        source = "B" if holder == "A" else "A"
+        message = f"{source}'s {', '.join(slots[:4])} stands in {place(access)} of {holder}"
+        yield evidence.finding("canary-flow", access, source, holder, message)
+
+
+def _holder(evidence: Evidence, access: Access) -> str | None:
+    """Whose sink it is, where that is certain; None when it is nobody's or another rule's matter."""
+    claim = evidence.claim(access)
+    flow = claim.label if claim.proven or claim.kind == "split" else None
+    if access.sink == "outbound":
+        # Whoever sends: what counts is who receives. A message that names no recipient is judged by its flow.
+        return access.new_owner if access.new_owner in TWINS else (None if access.detail.get("named") else flow)
+    if access.sink == "prompt":
+        return access.new_owner if access.new_owner in TWINS else flow
+    if access.sink == "config":
+        return flow
+    if access.sink in ("row", "file", "key"):
+        if access.op in ("write", "rebind"):
+            owned = access.new_owner if access.detail.get("owned_by") != "first-writer" else None
+            return owned if owned in TWINS else flow
+        if access.op in ("read", "iterate") and access.owner not in TWINS:
+            return flow
+        # What the other owns by its own columns is foreign-read's; what is one's own and holds the other's canary
+        # was reported when it was written.
+    return None

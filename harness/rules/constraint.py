@@ -1,0 +1,29 @@
+"""unscoped-constraint: a unique key without its owner columns lets one tenant's row stand in another's way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.finding import Finding
+from harness.rules._evidence import TWINS, Evidence
+
+
+def unscoped_constraint(evidence: Evidence) -> Iterator[Finding]:
+    """A write of one twin failed on, was swallowed by, or displaced a row of the other.
+
+    A unique key without owner columns that no two tenants can ever share (a digest that includes the tenant) is no
+    defect, so the collision itself is the evidence, not the schema.
+    """
+    for access in evidence.accesses("row", ops=("error", "delete")):
+        claim = evidence.claim(access)
+        if access.owner not in TWINS or not claim.proven or claim.label in (None, access.owner):
+            continue
+        if access.op == "error" and access.detail.get("constraint"):
+            verb = "was dropped" if access.detail.get("swallowed") else "was refused"
+            columns = ", ".join(access.detail["constraint"])
+            message = f"{claim.label}'s row in {access.surface} {verb}: {access.owner} already holds that {columns}"
+        elif access.op == "delete" and access.detail.get("statement") == "replace":
+            message = f"{claim.label}'s row in {access.surface} replaced one of {access.owner} under a shared unique key"
+        else:
+            continue
+        yield evidence.finding("unscoped-constraint", access, access.owner, claim.label, message)

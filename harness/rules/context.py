@@ -1,0 +1,65 @@
+"""context-missing and context-mismatch: tenant-scoped state is touched with no ambient context, or with another's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.finding import Finding
+from harness.principal import MISSING
+from harness.rules._evidence import TWINS, Evidence, has_mark, place
+from harness.trace import Access
+
+
+def context_missing(evidence: Evidence) -> Iterator[Finding]:
+    """A bot that must refuse without context did not."""
+    if not evidence.facts.refuses:
+        return
+    for access in evidence.accesses("row", "key", "file", "config", "prompt"):
+        if access.ambient != MISSING or access.op == "error":
+            continue
+        why = _tenant_state(access)
+        if why:
+            message = f"no tenant context at {access.op} of {place(access)}: {why}"
+            owner = access.owner or access.new_owner
+            yield evidence.finding("context-missing", access, owner if owner in TWINS else None, access.actor, message)
+
+
+def context_mismatch(evidence: Evidence) -> Iterator[Finding]:
+    """The step of one twin works in the context of the other.
+
+    In the step's own task lineage is proof. In a spawned task it is evidence, and the actor's canary must agree:
+    a shared worker that serves each job in its own tenant's context keeps its first caller's lineage and is right.
+    """
+    for access in evidence.accesses("row", "key", "file", "config", "prompt"):
+        if evidence.claim(access).kind != "split" or access.op == "error":
+            continue
+        actor = access.actor or ""
+        if not (access.direct or has_mark(access, actor)):
+            continue
+        if access.direct and not _tenant_state(access) and access.sink not in ("config", "prompt"):
+            continue
+        message = f"{actor}'s step runs in {access.ambient}'s context at {access.op} of {place(access)}"
+        yield evidence.finding("context-mismatch", access, access.ambient, actor, message)
+
+
+def _tenant_state(access: Access) -> str:
+    """Why this access is of tenant-scoped state, in words; empty when it is not."""
+    owner = access.owner if access.owner in TWINS else access.new_owner
+    if access.sink == "row":
+        if owner in TWINS and access.detail.get("owned_by") != "first-writer":
+            return f"the row belongs to {owner}"
+        return ""
+    if access.sink in ("key", "file"):
+        if owner in TWINS and access.detail.get("owned_by") == "target":
+            return f"the {access.sink} names {owner}"
+        if owner in TWINS and has_mark(access, owner):
+            return f"it holds {owner}'s data"
+        return ""
+    if access.sink == "config":
+        # Process defaults are legitimate at boot and for a bare timer; under a principal's flow they are a
+        # fallback that nobody asked for.
+        if access.actor in TWINS and access.direct:
+            return f"the flow is {access.actor}'s and the {access.detail.get('level')} level answered"
+        return ""
+    marked = sorted({m.label for m in access.marks if m.label in TWINS})
+    return f"it carries data of {' and '.join(marked)}" if marked else ""

@@ -1,0 +1,60 @@
+"""shared-key: two principals map to one key, row identity, path or cell that was written under one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.finding import Finding
+from harness.rules._evidence import TWINS, Evidence, has_mark, place
+from harness.trace import Access
+
+
+def shared_key(evidence: Evidence) -> Iterator[Finding]:
+    """One twin wrote a cell and the other meets the same cell.
+
+    That alone is how every cache and counter of a process behaves. It is a leak when the cell is *about* a tenant:
+    its key was made from an identity both share (chat, user, agent, content of a picture) and from nothing that
+    tells them apart, or what was written carries the writer's canary or identity.
+    """
+    written: dict[tuple[str, str, str], Access] = {}
+    for access in evidence.accesses("key", "file", "row"):
+        if access.op == "error" or (access.sink == "row" and access.detail.get("owned_by") == "columns"):
+            continue
+        if access.op == "iterate" or not (access.key or access.sink == "key"):
+            continue
+        claim = evidence.claim(access)
+        if not claim.proven or claim.label not in TWINS:
+            continue
+        cell = (access.sink, access.surface, access.key)
+        first = written.get(cell)
+        if first is None or evidence.claim(first).label == claim.label:
+            if access.op in ("write", "rebind"):
+                written[cell] = access
+            continue
+        writer = evidence.claim(first).label or ""
+        why = _about_a_tenant(first, access, writer, claim.label)
+        if why:
+            verb = "overwrites" if access.op in ("write", "rebind") else "meets"
+            message = f"{claim.label} {verb} {place(access)}, which {writer} wrote: {why}"
+            yield evidence.finding("shared-key", access, writer, claim.label, message, first.seq)
+        if access.op in ("write", "rebind"):
+            written[cell] = access
+
+
+def _about_a_tenant(first: Access, access: Access, writer: str, other: str) -> str:
+    """Why the cell is about a tenant, in words; empty when it is not."""
+    identity = first.detail.get("identity") or {}
+    if identity.get("own"):
+        return ""  # the key itself tells the tenants apart; meeting it is foreign-read's matter
+    shared = identity.get("shared") or []
+    if shared:
+        return f"its key is made of the {' and '.join(shared)} id that both share"
+    if first.detail.get("picture") or access.detail.get("picture"):
+        return "it is found by the content of a picture that both sent"
+    if access.op not in ("write", "rebind"):
+        if has_mark(access, writer) or has_mark(first, writer):
+            return f"it holds {writer}'s data"
+        return ""
+    if has_mark(first, writer) and has_mark(access, other):
+        return "each put its own data there"
+    return ""

@@ -1,0 +1,302 @@
+"""Plays one plan on a booted target and gives back its trace. The only module that drives a bot.
+
+It runs in the fork of a plan, or, where the platform has no fork, again and again in one process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import os
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import containment
+from harness.clock import VirtualClock, real_perf_counter
+from harness.errors import ContainmentError, IsolationError, UsageError
+from harness.flow import FLOW, Flow
+from harness.loop import IsolationLoop
+from harness.plan import Plan, Step
+from harness.principal import Principal, Twins
+from harness.probes import Probe
+from harness.recorder import Recorder, Scanner
+from harness.scanner import TokenScanner
+from harness.streams import reseed
+from harness.target import Overlay, Patcher, Target
+from harness.trace import StepRecord, Trace
+from harness.watch import RecorderWatch
+
+START_LIMIT = 600.0
+"""Virtual seconds a boot may take before the run goes on without it."""
+
+DRAIN = 20.0
+"""Virtual seconds left to the bot after the last step, so that replies under way arrive."""
+
+STEP_LIMIT = 900.0
+"""Virtual seconds after which a step still in flight is cancelled at the end of a run."""
+
+
+class Rig:
+    """A booted target with its probes, ready to play plans in this process."""
+
+    def __init__(self, target: Target, probes: Sequence[Probe], epoch: float) -> None:
+        self.target = target
+        self.probes = tuple(probes)
+        self.epoch = epoch
+
+    def play(self, plan: Plan, folder: Path, *, observe: bool = True, plant: bool = False) -> Trace:
+        """Run `plan` in the private `folder`. With `observe` false no probe records (for measuring overhead). With
+        `plant` each probe's planted access is made under a step of A as well. Never raises for what the bot does."""
+        return _Run(self, plan, folder, observe, plant).play()
+
+
+class _Run:
+    def __init__(self, rig: Rig, plan: Plan, folder: Path, observe: bool, plant: bool) -> None:
+        self.rig = rig
+        self.plan = plan
+        self.folder = folder
+        self.observe = observe
+        self.plant = plant
+        self.target = rig.target
+        self.twins: Twins = rig.target.twins(plan.twins)
+        self.records: dict[int, StepRecord] = {}
+        self.tasks: dict[int, asyncio.Task[Any]] = {}
+        self.patcher = Patcher()
+        reseed(plan.seed)
+        self.clock = VirtualClock(rig.epoch)
+        self.clock.show()
+        self.loop = IsolationLoop(seed=plan.seed, tape=plan.tape, clock=self.clock)
+        self.scanner: Scanner = TokenScanner(self.twins)
+        self.recorder = Recorder(self.twins, self.scanner, rig.target.roots(), rig.target.ambient, self.loop.time)
+
+    def play(self) -> Trace:
+        began = real_perf_counter()
+        recorder = self.recorder
+        os.chdir(self.folder)
+        asyncio.set_event_loop(self.loop)
+        containment.begin(self.folder)
+        with recorder.active():
+            try:
+                if self.observe:
+                    for probe in self.rig.probes:
+                        with recorder.muted():
+                            probe.begin(self.folder)
+                else:
+                    recorder._muted += 1  # everything stays quiet for the whole run
+                self.loop.run_until_complete(self.loop.spawn(self._main(), Flow("runner"), "runner"))
+            except ContainmentError as error:
+                recorder.fault("containment", str(error))
+            except IsolationError as error:
+                recorder.fault(type(error).__name__.lower(), str(error), _where(error))
+            except Exception as error:  # noqa: BLE001 - whatever the bot raises costs this plan only
+                recorder.fault("crash", f"{type(error).__name__}: {error}", _where(error))
+            self._close()
+        return self._trace(real_perf_counter() - began)
+
+    def _close(self) -> None:
+        recorder = self.recorder
+        if self.observe:
+            for probe in self.rig.probes:
+                try:
+                    probe.finish()
+                except Exception as error:  # noqa: BLE001
+                    recorder.fault("probe", f"{type(error).__name__}: {error}", _where(error), harness=True)
+        with recorder.muted():
+            self.patcher.undo()
+            try:
+                self.loop.run_until_complete(self._leave())
+            except Exception as error:  # noqa: BLE001
+                recorder.fault("leave", f"{type(error).__name__}: {error}", _where(error))
+            self.loop.close()
+            asyncio.set_event_loop(None)
+
+    async def _leave(self) -> None:
+        await self.target.leave()
+        current = asyncio.current_task()
+        rest = [task for task in asyncio.all_tasks(self.loop) if task is not current]
+        for task in rest:
+            task.cancel()
+        if rest:
+            await asyncio.wait(rest, timeout=5)
+
+    async def _main(self) -> None:
+        with self.recorder.muted():
+            self.target.enter(self.folder, self.twins, RecorderWatch(self.recorder))
+            self._overlay()
+        boot = self.loop.spawn(self.target.start(), Flow("boot", entry="start"), "boot")
+        await self._await_boot(boot)
+        self._between()
+        if self.plant:
+            await self._plant()
+        for index, step in enumerate(self.plan.steps):
+            if step.join:
+                await self._settle()
+            if step.gap > 0:
+                await asyncio.sleep(step.gap)
+            await self._launch(index, step)
+            self._between()
+        await self._settle(DRAIN)
+        await asyncio.sleep(DRAIN)
+        self._between()
+        await self._settle(STEP_LIMIT)
+        for task in self.tasks.values():
+            if not task.done():
+                task.cancel()
+
+    async def _await_boot(self, boot: asyncio.Task[Any]) -> None:
+        try:
+            await asyncio.wait_for(asyncio.shield(boot), START_LIMIT)
+        except TimeoutError:
+            self.recorder.fault("boot", f"start() did not return within {START_LIMIT:.0f} virtual seconds")
+        except Exception as error:  # noqa: BLE001
+            self.recorder.fault("boot", f"{type(error).__name__}: {error}", _where(error))
+
+    def _overlay(self) -> None:
+        if not self.plan.overlays:
+            return
+        known: dict[str, Overlay] = {overlay.name: overlay for overlay in self.target.overlays()}
+        for name in self.plan.overlays:
+            if name not in known:
+                raise UsageError(f"target {self.target.name} has no overlay {name!r}; `isolation overlays --list` names them")
+            known[name].apply(self.patcher)
+
+    def _between(self) -> None:
+        if not self.observe:
+            return
+        for probe in self.rig.probes:
+            try:
+                probe.between()
+            except Exception as error:  # noqa: BLE001
+                self.recorder.fault("probe", f"{type(error).__name__}: {error}", _where(error), harness=True)
+
+    async def _settle(self, limit: float = STEP_LIMIT) -> None:
+        pending = [task for task in self.tasks.values() if not task.done()]
+        if pending:
+            await asyncio.wait(pending, timeout=limit)
+
+    async def _launch(self, index: int, step: Step) -> None:
+        if step.entry == "world" and step.action == "advance":
+            started = self.loop.time()
+            seq = len(self.recorder.accesses)
+            await asyncio.sleep(float(step.payload.get("seconds", 1)))
+            self._note(index, step, seq, started, "ok", "")
+            return
+        lineage = f"{step.who or 'world'}.{index}"
+        flow = Flow(lineage, step=index, actor=step.who, entry=step.entry)
+        self.tasks[index] = self.loop.spawn(self._step(index, step), flow, lineage)
+        await asyncio.sleep(0)
+
+    async def _step(self, index: int, step: Step) -> None:
+        who = self.twins.of(step.who) if step.who else None
+        started = self.loop.time()
+        seq = len(self.recorder.accesses)
+        outcome, detail = "ok", ""
+        try:
+            if step.entry == "world" and step.action == "configure":
+                if who is None:
+                    raise UsageError("a configure step needs a principal")
+                await self.target.configure(who, _rendered(step.payload, who))
+                value: Any = None
+            else:
+                payload = _rendered(step.payload, who) if who else dict(step.payload)
+                value = await self.target.deliver(step.entry, step.action, who, payload)
+            if who is not None and value is not None:
+                self._seen(who, step, value)
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        except ContainmentError:
+            outcome = "contained"
+        except Exception as error:  # noqa: BLE001 - a refusal is an outcome
+            outcome, detail = "raised", f"{type(error).__name__}: {error}"[:300]
+        finally:
+            self._note(index, step, seq, started, outcome, detail)
+
+    def _seen(self, who: Principal, step: Step, value: Any) -> None:
+        text = value if isinstance(value, str) else repr(value)
+        self.recorder.observed[who.label].append(text)
+        marks = self.recorder.marks(text)
+        self.recorder.access(
+            "outbound", "write", f"{step.entry}.{step.action}", "", new_owner=who.label, marks=marks,
+            detail={"text": text[:300], "returned": True},
+        )  # fmt: skip
+
+    def _note(self, index: int, step: Step, seq: int, started: float, outcome: str, detail: str) -> None:
+        self.records[index] = StepRecord(
+            index=index, entry=step.entry, action=step.action, who=step.who, first_seq=seq,
+            last_seq=len(self.recorder.accesses), started=started, ended=self.loop.time(), outcome=outcome, detail=detail,
+        )  # fmt: skip
+
+    async def _plant(self) -> None:
+        """Planted accesses: the probes' own under a step of A, the target's under a step of each twin."""
+        flow = Flow("A.plant", step=-2, actor="A", entry="api")
+
+        async def probes() -> None:
+            for probe in self.rig.probes:
+                probe.plant(self.folder)
+
+        await self.loop.spawn(probes(), flow, "plant")
+        for who in (self.twins.a, self.twins.b):
+            for sink, make in sorted(self.target.plants().items()):
+                flow = Flow(f"{who.label}.plant", step=-2, actor=who.label, entry="api")
+
+                async def plant(make: Any = make, who: Principal = who) -> None:
+                    await make(who)
+
+                try:
+                    await asyncio.wait_for(self.loop.spawn(plant(), flow, f"plant {sink}"), 60)
+                except Exception as error:  # noqa: BLE001
+                    self.recorder.fault("plant", f"planted {sink} access failed: {type(error).__name__}: {error}", _where(error))
+
+    def _trace(self, wall: float) -> Trace:
+        recorder = self.recorder
+        joined = getattr(self.scanner, "scan_joined", None)
+        accesses = list(recorder.accesses)
+        if joined is not None and accesses:
+            for label, texts in recorder.observed.items():
+                marks = tuple(mark for mark in joined(texts) if mark.label != label)
+                if marks:
+                    last = [a for a in accesses if a.sink == "outbound" and a.new_owner == label][-1]
+                    accesses.append(_follow(last, len(accesses), marks))
+        return Trace(
+            plan=self.plan.digest(),
+            twins=self.twins,
+            accesses=tuple(accesses),
+            stacks=tuple(recorder.stacks),
+            steps=tuple(self.records[index] for index in sorted(self.records)),
+            observed=recorder.observed,
+            faults=tuple(recorder.faults),
+            choices=dict(self.loop.choices),
+            deviations=tuple(self.loop.deviations),
+            virtual_seconds=self.clock.seconds,
+            wall_seconds=wall,
+        )
+
+
+def _follow(access: Any, seq: int, marks: tuple[Any, ...]) -> Any:
+    import msgspec
+
+    return msgspec.structs.replace(access, seq=seq, marks=marks, detail={"split": True})
+
+
+def _rendered(value: Any, who: Principal) -> Any:
+    """`value` with every text rendered for `who`."""
+    if isinstance(value, str):
+        return who.render(value)
+    if isinstance(value, dict):
+        return {key: _rendered(item, who) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rendered(item, who) for item in value]
+    return value
+
+
+def _where(error: BaseException) -> str:
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not fnmatch.fnmatch(f.filename, "*/asyncio/*")]
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
+
+
+def active_flow() -> Flow:
+    """The flow of the running code."""
+    return FLOW.get()

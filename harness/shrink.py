@@ -1,0 +1,116 @@
+"""Shrinks a witness as data: fewer steps, plain payloads, the fewest deviations that still show the finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from harness.plan import Deviation, Plan, Step
+
+BUDGET = 70
+"""Runs a shrink may take; each is one fork."""
+
+Shows = Callable[[Sequence[Plan]], list[bool]]
+"""Plays plans and says of each whether the finding is still there."""
+
+
+def shrink(plan: Plan, shows: Shows, budget: int = BUDGET) -> tuple[Plan, int]:
+    """The smallest plan found that still shows the finding, and how many runs it took. `plan` itself must show it."""
+    state = _State(plan, shows, budget)
+    state.take(_without_tape(plan))
+    changed = True
+    while changed and state.left > 0:
+        changed = state.drop_steps()
+        changed = state.first(_tape_cuts(state.plan)) or changed
+        changed = state.first(_plainer(state.plan)) or changed
+    return state.plan, budget - state.left
+
+
+class _State:
+    def __init__(self, plan: Plan, shows: Shows, budget: int) -> None:
+        self.plan = plan
+        self.shows = shows
+        self.left = budget
+
+    def take(self, candidate: Plan) -> bool:
+        """Adopt `candidate` if it still shows the finding."""
+        return self.first(iter([candidate]))
+
+    def first(self, candidates: Iterator[Plan], width: int = 2) -> bool:
+        """Adopt the first candidate that still shows the finding; `width` are tried at a time."""
+        batch: list[Plan] = []
+        for candidate in candidates:
+            if candidate != self.plan:
+                batch.append(candidate)
+            if len(batch) == width:
+                if self._try(batch):
+                    return True
+                batch = []
+        return bool(batch) and self._try(batch)
+
+    def _try(self, batch: list[Plan]) -> bool:
+        batch = batch[: self.left]
+        self.left -= len(batch)
+        for candidate, shown in zip(batch, self.shows(batch), strict=True):
+            if shown:
+                self.plan = candidate
+                return True
+        return False
+
+    def drop_steps(self) -> bool:
+        """Remove chunks of steps, large ones first, until no single step can go."""
+        changed = False
+        size = max(1, len(self.plan.steps) // 2)
+        while size >= 1 and self.left > 0:
+            if self.first(drop(self.plan, start, start + size) for start in range(0, len(self.plan.steps), size)):
+                changed = True
+                size = min(size, max(1, len(self.plan.steps) // 2))
+            elif size == 1:
+                break
+            else:
+                size //= 2
+        return changed
+
+
+def drop(plan: Plan, start: int, stop: int) -> Plan:
+    """`plan` without the steps [start, stop); the tape's lineages, which carry step numbers, move along."""
+    kept = [index for index in range(len(plan.steps)) if not start <= index < stop]
+    moved = {old: new for new, old in enumerate(kept)}
+    tape = []
+    for deviation in plan.tape:
+        who, dot, number = deviation.lineage.rpartition(".")
+        if not dot or not number.isdigit():
+            tape.append(deviation)
+        elif int(number) in moved:
+            tape.append(msgspec.structs.replace(deviation, lineage=f"{who}.{moved[int(number)]}"))
+    return msgspec.structs.replace(plan, steps=tuple(plan.steps[index] for index in kept), tape=tuple(tape))
+
+
+def _without_tape(plan: Plan) -> Plan:
+    return msgspec.structs.replace(plan, tape=())
+
+
+def _tape_cuts(plan: Plan) -> Iterator[Plan]:
+    for index in range(len(plan.tape)):
+        yield msgspec.structs.replace(plan, tape=plan.tape[:index] + plan.tape[index + 1 :])
+    for index, deviation in enumerate(plan.tape):
+        if deviation.kind == "hold" and deviation.amount > 1:
+            tape: list[Deviation] = list(plan.tape)
+            tape[index] = msgspec.structs.replace(deviation, amount=1.0)
+            yield msgspec.structs.replace(plan, tape=tuple(tape))
+
+
+def _plainer(plan: Plan) -> Iterator[Plan]:
+    """The same plan with less in it: default twins and seed, no gaps and joins, short texts."""
+    yield msgspec.structs.replace(plan, seed=0, twins=msgspec.structs.replace(plan.twins, seed=0))
+    yield msgspec.structs.replace(plan, steps=tuple(_bare(step) for step in plan.steps))
+    for index, step in enumerate(plan.steps):
+        steps = list(plan.steps)
+        steps[index] = _bare(step)
+        yield msgspec.structs.replace(plan, steps=tuple(steps))
+
+
+def _bare(step: Step) -> Step:
+    payload = {k: "{message}" if isinstance(v, str) and "{" in v else v for k, v in step.payload.items()}
+    return msgspec.structs.replace(step, payload=payload, gap=0.0, join=False)

@@ -1,0 +1,166 @@
+"""Plans: a fixed tour over everything a target offers, and Hypothesis-generated interleavings of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from harness.plan import Deviation, Plan, Step
+from harness.principal import TwinSpec
+from harness.target import Action
+
+TEXTS = (
+    "{message}",
+    "你好 {message}",
+    "{name} says {message}",
+    "please remember {message} and {wide}",
+    "what did I say before?",
+    "{message} {message}",
+)
+GAPS = (0.0, 0.0, 0.0, 0.05, 0.4, 2.0)
+ADVANCES = (1, 10, 60, 330, 1800)
+DIMENSIONS = ("T", "TA")
+KINDS: tuple[Literal["hold", "delay"], ...] = ("hold", "delay")
+TWIN_SEEDS = 8
+"""Twins of so many seeds are drawn from; few, so that a target may keep what it derives from them."""
+
+
+def _field(kind: Any) -> st.SearchStrategy[Any]:
+    if kind == "text":
+        return st.sampled_from(TEXTS)
+    if kind == "int":
+        return st.integers(0, 9)
+    if kind == "flag":
+        return st.booleans()
+    if isinstance(kind, (list, tuple)):
+        return st.sampled_from(list(kind))
+    return st.just(kind)
+
+
+def payloads(action: Action) -> st.SearchStrategy[dict[str, Any]]:
+    """Payloads of one action."""
+    return st.fixed_dictionaries({name: _field(kind) for name, kind in action.payload.items()})
+
+
+@st.composite
+def plans(draw: st.DrawFn, actions: Sequence[Action], longest: int = 10) -> Plan:
+    """One plan: steps of both twins over every entry, often the same step of both side by side, a few deviations.
+
+    Half of the stimuli are mirrored (both twins do the very same thing at once), since twins collide where
+    they do alike.
+    """
+    weighted = [action for action in actions for _ in range(action.weight)]
+    spec = TwinSpec(
+        dimension=draw(st.sampled_from(DIMENSIONS)),
+        pictures=draw(st.sampled_from(("equal", "marked"))),
+        seed=draw(st.integers(0, TWIN_SEEDS - 1)),
+    )
+    steps: list[Step] = []
+    count = draw(st.integers(2, longest))
+    while len(steps) < count:
+        if steps and draw(st.integers(0, 5)) == 0:
+            steps.append(Step(entry="world", action="advance", payload={"seconds": draw(st.sampled_from(ADVANCES))}))
+            continue
+        action = draw(st.sampled_from(weighted))
+        payload = draw(payloads(action))
+        gap = draw(st.sampled_from(GAPS))
+        join = draw(st.integers(0, 7)) == 0
+        if not action.principal:
+            steps.append(Step(entry=action.entry, action=action.name, payload=payload, gap=gap, join=join))
+            continue
+        first = draw(st.sampled_from(("A", "B")))
+        steps.append(Step(entry=action.entry, action=action.name, who=first, payload=payload, gap=gap, join=join))
+        if draw(st.booleans()):
+            other = "B" if first == "A" else "A"
+            steps.append(Step(entry=action.entry, action=action.name, who=other, payload=payload))
+    lineages = [f"{step.who}.{index}" for index, step in enumerate(steps) if step.who]
+    tape: list[Deviation] = []
+    if lineages:
+        for _ in range(draw(st.integers(0, 3))):
+            kind: Literal["hold", "delay"] = draw(st.sampled_from(KINDS))
+            tape.append(
+                Deviation(
+                    kind=kind,
+                    lineage=draw(st.sampled_from(lineages)),
+                    occurrence=draw(st.integers(0, 24 if kind == "hold" else 4)),
+                    amount=float(draw(st.integers(1, 12))) if kind == "hold" else draw(st.sampled_from((0.1, 0.7, 3.0))),
+                )
+            )
+    return Plan(seed=draw(st.integers(0, 2**16)), twins=spec, steps=tuple(steps), tape=tuple(tape))
+
+
+def generate(actions: Sequence[Action], count: int, campaign_seed: int) -> list[Plan]:
+    """`count` plans, the same for the same seed. Hypothesis only generates: judging and shrinking are ours, since
+    one exception a plan would hide every leak but the first."""
+    made: list[Plan] = []
+    if count <= 0:
+        return made
+
+    @seed(campaign_seed)
+    @settings(
+        max_examples=count, database=None, deadline=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(plans(actions))
+    def collect(plan: Plan) -> None:
+        made.append(plan)
+
+    collect()
+    return made
+
+
+def _variants(action: Action) -> Iterator[dict[str, Any]]:
+    """Payloads that together take every choice of every field once."""
+    fields = {
+        name: list(TEXTS[:1]) if kind == "text" else [1] if kind == "int" else [False, True] if kind == "flag"
+        else list(kind) if isinstance(kind, (list, tuple)) else [kind]
+        for name, kind in action.payload.items()
+    }  # fmt: skip
+    for turn in range(max((len(choices) for choices in fields.values()), default=1)):
+        yield {name: choices[min(turn, len(choices) - 1)] for name, choices in fields.items()}
+
+
+def tour(actions: Sequence[Action]) -> list[Plan]:
+    """Every action with every choice, done by both twins, in both orders and both ways of differing.
+
+    It makes reach independent of chance: what a target offers is tried even by the shortest campaign.
+    """
+    found: list[Plan] = []
+    warm = next((action for action in actions if action.entry == "api" and action.principal), None)
+    for action in actions:
+        for turn, payload in enumerate(_variants(action)):
+            for dimension, pictures in (("T", "equal"), ("TA", "marked")):
+                found.append(_around(action, payload, warm, dimension, pictures, turn))
+    return found
+
+
+def _around(
+    action: Action, payload: dict[str, Any], warm: Action | None, dimension: str, pictures: Any, turn: int
+) -> Plan:
+    order = ("A", "B") if dimension == "T" else ("B", "A")
+    steps: list[Step] = []
+    if warm is not None and warm.name != action.name:
+        first = next(_variants(warm))
+        steps += [Step(entry=warm.entry, action=warm.name, who=who, payload=first) for who in order]
+        steps.append(Step(entry="world", action="advance", payload={"seconds": 10}))
+    if action.principal:
+        steps += [Step(entry=action.entry, action=action.name, who=who, payload=payload, gap=0.05) for who in order]
+        steps.append(Step(entry="world", action="advance", payload={"seconds": 30}, join=True))
+        steps += [Step(entry=action.entry, action=action.name, who=who, payload=payload) for who in reversed(order)]
+    else:
+        steps += [Step(entry=action.entry, action=action.name, payload=payload, join=True)]
+    steps.append(Step(entry="world", action="advance", payload={"seconds": 400}, join=True))
+    return Plan(seed=turn, twins=TwinSpec(dimension=dimension, pictures=pictures, seed=turn % TWIN_SEEDS), steps=tuple(steps))
+
+
+def overlapping(steps: Sequence[Any]) -> bool:
+    """Whether steps of both twins were in flight together (`StepRecord`s of one run)."""
+    spans = [(record.who, record.first_seq, record.started, record.ended) for record in steps if record.who]
+    return any(
+        mine[0] != theirs[0] and mine[2] <= theirs[2] <= mine[3] and (theirs[2] < mine[3] or mine[2] == theirs[2])
+        for mine in spans
+        for theirs in spans
+    )

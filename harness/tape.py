@@ -1,0 +1,201 @@
+"""The tape: how a run departs from FIFO without ever making a history that a stock loop could not make.
+
+A stock asyncio loop has no freedom in the order of what is ready: it is one FIFO queue. Its only freedom is *when
+something from outside arrives*: a stimulus, a timer, the end of an executor job, a call from another thread. A reply
+that took a millisecond longer is queued behind whatever became ready meanwhile. So the tape moves arrivals and nothing
+else:
+
+* ``hold`` keeps an arrival outside the queue until up to `amount` callbacks of other lineages have run, then lets
+  it in where an arrival comes in, at the tail, between two rounds of the loop. Later arrivals of the same lineage
+  queue up behind it. When nothing else is ready it comes in at once: virtual time never passes during a hold,
+  so a wait of one second never overtakes one of two.
+* ``delay`` lets a wait end `amount` virtual seconds later.
+
+Callbacks that the program itself made ready (a future's wake-up, ``sleep(0)``, ``call_soon``, a new child task) stay in
+FIFO order always: reordering those would report races that cannot happen.
+
+An arrival is numbered when its wait *begins*, by lineage and site: the innermost frame outside asyncio and the
+harness, ``module:qualname``, or the coroutine itself for a stimulus. A number so given does not depend on the order of
+arrival, and survives an unrelated await added elsewhere.
+"""
+
+from __future__ import annotations
+
+import sys
+from asyncio import events
+from collections import deque
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+from harness.flow import FLOW, IDLE
+from harness.plan import Deviation
+
+_SKIPPED = ("asyncio.", "harness.")
+NO_HOLD = -1
+
+
+class Arrival(events.Handle):
+    """A ready callback that came from outside. `hold` indexes the tape entry that holds it back, or NO_HOLD."""
+
+    __slots__ = ("hold",)
+    hold: int
+
+
+class TimedArrival(events.TimerHandle):
+    """The same for a timer."""
+
+    __slots__ = ("hold",)
+    hold: int
+
+
+class Wait:
+    """One wait for the outside, as the tape sees it when it begins."""
+
+    __slots__ = ("delay", "hold")
+
+    def __init__(self, hold: int, delay: float) -> None:
+        self.hold = hold
+        self.delay = delay
+
+
+class Tape:
+    """Numbers the waits of one run and says which deviations meet them. `choices` counts ``lineage site``."""
+
+    def __init__(self, deviations: Sequence[Deviation]) -> None:
+        self.choices: dict[str, int] = {}
+        self.effective: set[int] = set()
+        self.amounts = [d.amount for d in deviations]
+        self._lineages: dict[str, int] = {}
+        self._entries: dict[tuple[str, str, str, int], int] = {}
+        for index, d in enumerate(deviations):
+            self._entries.setdefault((d.kind, d.lineage, d.site, d.occurrence), index)
+
+    def begin(self, lineage: str, site: str) -> Wait:
+        """Number the wait that begins here. A delay takes effect at once, a hold when the wait ends."""
+        choice = f"{lineage} {site}"
+        number = self.choices.get(choice, 0)
+        self.choices[choice] = number + 1
+        total = self._lineages.get(lineage, 0)
+        self._lineages[lineage] = total + 1
+        if not self._entries:
+            return Wait(NO_HOLD, 0.0)
+        delayed = self._find("delay", lineage, site, number, total)
+        if delayed != NO_HOLD:
+            self.effective.add(delayed)
+        return Wait(
+            self._find("hold", lineage, site, number, total),
+            max(0.0, self.amounts[delayed]) if delayed != NO_HOLD else 0.0,
+        )
+
+    def _find(self, kind: str, lineage: str, site: str, number: int, total: int) -> int:
+        entries = self._entries
+        found = entries.get((kind, lineage, site, number))
+        if found is None:
+            found = entries.get((kind, lineage, "", total), NO_HOLD)
+        return found
+
+
+class _Hold:
+    """An arrival kept outside, and the later arrivals of its lineage behind it."""
+
+    __slots__ = ("entry", "handles", "left", "lineage")
+
+    def __init__(self, entry: int, lineage: str, amount: float, handle: events.Handle) -> None:
+        self.entry = entry
+        self.lineage = lineage
+        self.left = max(1, int(amount))
+        self.handles = [handle]
+
+
+class ReadyQueue:
+    """Stands in for the loop's deque of ready handles and sets held arrivals aside.
+
+    Truth says whether anything is ready or held (then no time may pass); length, what can run in this round.
+    """
+
+    def __init__(self, tape: Tape, loop: events.AbstractEventLoop) -> None:
+        self._tape = tape
+        self._ready: deque[events.Handle] = deque()
+        self._holds: list[_Hold] = []
+        # The loop counts the round before it pops; what takes a held handle's place must be something it skips.
+        self._nothing = events.Handle(_nothing, (), loop)
+        self._nothing.cancel()
+
+    def __bool__(self) -> bool:
+        return bool(self._ready or self._holds)
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def append(self, handle: events.Handle) -> None:
+        """Queue a handle at the tail."""
+        self._ready.append(handle)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._ready.clear()
+        self._holds.clear()
+
+    def popleft(self) -> events.Handle:
+        """The next handle to run, or a cancelled one in the place of an arrival that was set aside."""
+        handle = self._ready.popleft()
+        if handle._cancelled or (not self._holds and getattr(handle, "hold", NO_HOLD) == NO_HOLD):
+            return handle
+        lineage = lineage_of(handle)
+        if isinstance(handle, (Arrival, TimedArrival)):
+            entry, handle.hold = handle.hold, NO_HOLD
+            for hold in self._holds:
+                if hold.lineage == lineage:
+                    hold.handles.append(handle)
+                    return self._nothing
+            if entry != NO_HOLD:
+                self._holds.append(_Hold(entry, lineage, self._tape.amounts[entry], handle))
+                return self._nothing
+        for hold in self._holds:
+            if hold.lineage != lineage:
+                hold.left -= 1
+                self._tape.effective.add(hold.entry)
+        return handle
+
+    def arrive(self, others: bool) -> None:
+        """Between two rounds: let in what was held long enough; the eldest too if `others` says nothing else comes."""
+        holds = self._holds
+        if not holds:
+            return
+        over = [hold for hold in holds if hold.left <= 0]
+        if not over and not self._ready and not others:
+            over = holds[:1]
+        for hold in over:
+            holds.remove(hold)
+            self._ready.extend(hold.handles)
+
+
+def lineage_of(handle: events.Handle) -> str:
+    """The lineage a handle runs under."""
+    context: Any = handle._context  # type: ignore[attr-defined]
+    return str(context.get(FLOW, IDLE).lineage)
+
+
+def coroutine_site(coro: Any) -> str:
+    """``module:qualname`` of a coroutine."""
+    frame = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
+    module = frame.f_globals.get("__name__", "") if frame is not None else getattr(coro, "__module__", "")
+    return f"{module}:{getattr(coro, '__qualname__', type(coro).__qualname__)}"
+
+
+def caller_site() -> str:
+    """``module:qualname`` of the innermost frame outside asyncio and the harness; empty when there is none."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if not module.startswith(_SKIPPED):
+            return f"{module}:{frame.f_code.co_qualname}"
+        if module == "asyncio.events" and frame.f_code.co_name == "_run":
+            break  # below is whoever runs the loop, not who waits
+        frame = frame.f_back
+    return ""
+
+
+def _nothing() -> None:
+    """Never runs."""

@@ -1,0 +1,135 @@
+"""Verdicts: what the measured cells, findings and overlays say of each risk item. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.coverage import Coverage, Reach
+from harness.finding import Finding
+from harness.record import CellRecord, ItemRecord, VerdictName
+from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
+from harness.target import Facts
+
+ENOUGH = 20
+"""A cell reached less often is not exercised."""
+
+CONTEXT_RULES = frozenset(("context-missing", "context-mismatch"))
+
+
+def attribute(finding: Finding, riskmap: RiskMap, target: str) -> tuple[str, ...]:
+    """Ids of the items a finding belongs to: one of the item's patterns matches it and one of its cells claims the
+    sink (a ``context`` cell claims the context rules on every sink)."""
+    found = []
+    for item in riskmap.items:
+        sinks = {cell.sink for cell in item.cells}
+        if finding.sink not in sinks and not ("context" in sinks and finding.rule in CONTEXT_RULES):
+            continue
+        if any(p.matches(finding.sink, finding.surface, finding.stack) for p in item.places.get(target, ())):
+            found.append(item.id)
+    return tuple(found)
+
+
+class Matcher:
+    """Matches an item's cells against a campaign's coverage; each distinct place is matched once an item."""
+
+    def __init__(self, coverage: Coverage) -> None:
+        self._by_sink: dict[str, list[tuple[Reach, int]]] = {}
+        for reach, count in coverage.counts.items():
+            self._by_sink.setdefault(reach.sink, []).append((reach, count))
+
+    def of(self, patterns: Sequence[Pattern]) -> list[tuple[Reach, int]]:
+        """Every kind of access that one of the patterns claims, with its count."""
+        found: dict[Reach, int] = {}
+        for pattern in patterns:
+            sinks = self._by_sink if pattern.sink == "*" else (pattern.sink,)
+            for sink in sinks:
+                for reach, count in self._by_sink.get(sink, ()):
+                    if reach not in found and pattern.matches(sink, reach.surface, reach.stack):
+                        found[reach] = count
+        return list(found.items())
+
+
+def decide(
+    item: RiskItem,
+    *,
+    facts: Facts,
+    matcher: Matcher,
+    findings: Mapping[str, Finding],
+    attributed: Sequence[str],
+    killed: Mapping[str, bool],
+) -> ItemRecord:
+    """The verdict of one item. `attributed` are fingerprints; `killed` maps the fault overlays that stand for the item
+    to whether they were found by the right rule."""
+
+    def record(verdict: VerdictName, why: str, cells: Sequence[CellRecord] = ()) -> ItemRecord:
+        return ItemRecord(
+            id=item.id, group=item.group, module=item.module, verdict=verdict, why=why, findings=tuple(attributed),
+            overlays=tuple(sorted(killed)), cells=tuple(cells), defect=item.defect, mitigation=item.mitigation,
+            documents=item.documents,
+        )  # fmt: skip
+
+    if item.generation != facts.generation:
+        return record("not_applicable", f"belongs to the {item.generation} generation; this bot claims {facts.generation}")
+    patterns = item.places.get(facts.name)
+    if not patterns:
+        return record("not_applicable", item.note or "its module does not exist in this bot")
+    reached = matcher.of(patterns)
+    cells = [measure(cell, reached, [findings[f] for f in attributed]) for cell in item.cells]
+    if attributed:
+        rules = sorted({findings[f].rule for f in attributed})
+        return record("open", f"{len(attributed)} finding(s): {', '.join(rules)}", cells)
+    for state in ("inert", "not_exercised"):
+        for cell in cells:
+            if cell.state == state:
+                return record(state, f"{cell.sink} on {cell.entry}: {cell.why}", cells)
+    missed = sorted(name for name, dead in killed.items() if not dead)
+    if missed:
+        return record("not_exercised", f"the planted fault {missed[0]} was not found, so silence proves nothing", cells)
+    return record("closed", "every cell reached, every control held, no rule fired", cells)
+
+
+def measure(cell: Cell, reached: Sequence[tuple[Reach, int]], findings: Sequence[Finding]) -> CellRecord:
+    """One cell as measured. A cell of several dimensions is met by twins that differ in any of them."""
+    mine = [
+        (reach, count) for reach, count in reached
+        if reach.entry == cell.entry and cell.sink in (reach.sink, "context")
+        and (cell.dimension in reach.dimension or reach.dimension in cell.dimension)
+    ]  # fmt: skip
+    count = sum(n for _, n in mine)
+    twins = tuple(sorted({reach.twin for reach, _ in mine if reach.twin}))
+    held = {reach.twin for reach, _ in mine if reach.held}
+    failed = bool(mine) and all(reach.op == "error" for reach, _ in mine)
+
+    def record(state: VerdictName, why: str, control: bool | None) -> CellRecord:
+        return CellRecord(
+            sink=cell.sink, entry=cell.entry, dimension=cell.dimension, predicate=cell.predicate, count=count,
+            control=control, state=state, twins=twins, why=why,
+        )  # fmt: skip
+
+    if any(f.entry == cell.entry and cell.sink in (f.sink, "context") for f in findings):
+        return record("open", "a rule fired", bool(held) if mine else None)
+    if cell.predicate == "absent":
+        return _absent(cell, count, record)
+    if not mine:
+        return record("not_exercised", "never reached", None)
+    if failed:
+        return record("inert", f"all {count} accesses failed: the feature does not work", False)
+    if count < ENOUGH:
+        return record("not_exercised", f"reached {count} times, {ENOUGH} are wanted", bool(held))
+    if len(twins) < 2:
+        return record("not_exercised", f"reached by {twins[0] if twins else 'neither twin'} only", bool(held))
+    if not held:
+        return record("inert", "no owner ever met its own data there: the positive control failed", False)
+    if len(held) < 2:
+        return record("not_exercised", f"the positive control held for {next(iter(held))} only", False)
+    return record("closed", f"reached {count} times by both, the control held", True)
+
+
+def _absent(cell: Cell, count: int, record: object) -> CellRecord:
+    make = record
+    assert callable(make)
+    if count:
+        made: CellRecord = make("open", f"written {count} times, though it must never be", None)
+        return made
+    kept: CellRecord = make("closed", "never written", None)
+    return kept

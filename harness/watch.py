@@ -1,0 +1,57 @@
+"""What a target reports of the sinks only it can see, turned into accesses (the Watch of `harness.target`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.recorder import Recorder
+
+TEXT_KEPT = 400
+"""Characters of a prompt or message kept in the trace for a reader; canaries are looked for in all of it."""
+
+
+class RecorderWatch:
+    """Implements `harness.target.Watch` on a recorder."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def config(
+        self, surface: str, key: str, value: Any, *, level: str, overridden: bool, announced: bool = False
+    ) -> None:
+        """One config read; see `Watch.config`."""
+        recorder = self._recorder
+        if not recorder.listening:
+            return
+        marks = recorder.marks(value if isinstance(value, (str, bytes)) else repr(value))
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            marks += recorder.scanner.scan_number(f"{surface}.{key}", value)
+        detail = {"level": level, "overridden": overridden, "announced": announced}
+        recorder.access("config", "read", surface, key, marks=marks, detail=detail)
+
+    def prompt(self, model: str, text: str, *, identity: Mapping[str, str | None] | None = None) -> None:
+        """Text about to leave for a model; see `Watch.prompt`."""
+        recorder = self._recorder
+        if recorder.listening:
+            detail = {"text": text[:TEXT_KEPT], "length": len(text)}
+            recorder.access(
+                "prompt", "write", model, "", new_owner=recorder.label(identity), marks=recorder.marks(text), detail=detail
+            )
+
+    def outbound(self, channel: str, text: str, *, recipient: Mapping[str, str | None] | None) -> None:
+        """A message about to leave; see `Watch.outbound`."""
+        recorder = self._recorder
+        if not recorder.listening:
+            return
+        label = recorder.label(recipient)
+        detail = {"text": text[:TEXT_KEPT], "named": recipient is not None}
+        recorder.access("outbound", "write", channel, "", new_owner=label, marks=recorder.marks(text), detail=detail)
+        if label in recorder.observed:
+            recorder.observed[label].append(text)
+
+    def event(self, name: str, text: str) -> None:
+        """Something handed to a handler; see `Watch.event`."""
+        recorder = self._recorder
+        if recorder.listening:
+            recorder.access("event", "read", name, "", marks=recorder.marks(text), detail={"text": text[:TEXT_KEPT]})

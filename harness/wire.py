@@ -1,0 +1,89 @@
+"""Messages between the controller and a zygote: length-prefixed msgpack over a socket pair."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Literal
+
+import msgspec
+
+from harness.trace import Fault
+
+_HEAD = struct.Struct("!I")
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """What a zygote needs to boot. `target` is ``module:Class``; `folder` is the zygote's own working folder."""
+
+    target: str
+    root: str | None
+    db_root: str | None
+    folder: str
+    fork: bool
+    jobs: int
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Play a plan. `limit` is in wall seconds."""
+
+    id: int
+    plan: bytes
+    limit: float
+    observe: bool = True
+    plant: bool = False
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The target has booted (`seconds`), with so many threads alive and so much memory (KiB). `faults` are reaches
+    beyond this machine that were stopped on the way."""
+
+    seconds: float
+    threads: tuple[str, ...]
+    rss_kib: int
+    faults: tuple[Fault, ...] = ()
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The target cannot boot: one message that says what to do; `status` is the exit status to give."""
+
+    message: str
+    status: int
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A job's end. `trace` is an encoded `Trace` when `status` is ``ok``, else empty and `detail` says why."""
+
+    id: int
+    status: Literal["ok", "crash", "hang"]
+    trace: bytes = b""
+    detail: str = ""
+    fork_ms: float = 0.0
+
+
+Message = Ready | Failed | Done | Job
+
+
+def send(connection: socket.socket, message: msgspec.Struct) -> None:
+    """Write one message. Raises OSError when the peer is gone."""
+    data = msgspec.msgpack.encode(message)
+    connection.sendall(_HEAD.pack(len(data)) + data)
+
+
+def receive(connection: socket.socket) -> Message | None:
+    """Read one message; None when the peer has closed."""
+    head = _exactly(connection, _HEAD.size)
+    if head is None:
+        return None
+    data = _exactly(connection, _HEAD.unpack(head)[0])
+    return None if data is None else msgspec.msgpack.decode(data, type=Message)
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes | None:
+    chunks = bytearray()
+    while len(chunks) < count:
+        chunk = connection.recv(min(1 << 20, count - len(chunks)))
+        if not chunk:
+            return None
+        chunks += chunk
+    return bytes(chunks)

@@ -1,0 +1,45 @@
+"""Witness files: a shrunk plan with the fingerprint it shows, and the target it was found on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import UsageError
+from harness.plan import Plan
+
+WITNESS_SCHEMA = "isolation-witness/1"
+
+
+class Witness(msgspec.Struct, frozen=True, kw_only=True):
+    """One witness. `plan` reproduces `fingerprint` on `target`."""
+
+    fingerprint: str
+    target: str
+    target_version: str
+    rule: str
+    message: str
+    plan: Plan
+    schema: str = WITNESS_SCHEMA
+
+
+def load(path: Path) -> Witness:
+    """Read a witness file. Raises UsageError that says what is wrong with it."""
+    try:
+        witness = msgspec.json.decode(path.read_bytes(), type=Witness)
+    except OSError as error:
+        raise UsageError(f"witness {path} cannot be read: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"witness {path} is corrupt: {error}; run the campaign again to write a new one") from error
+    if witness.schema != WITNESS_SCHEMA:
+        raise UsageError(f"witness {path} has schema {witness.schema!r}; this harness reads {WITNESS_SCHEMA}")
+    return witness
+
+
+def save(witness: Witness, folder: Path) -> Path:
+    """Write ``folder/<fingerprint>.json`` and return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{witness.fingerprint}.json"
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(witness, order="sorted"), indent=1) + b"\n")
+    return path

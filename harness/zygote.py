@@ -1,0 +1,246 @@
+"""The zygote: a process that boots the target once and plays each plan in a fork of itself.
+
+Started by `harness.pool` as ``python -m harness.zygote FD SETUP``. It is single-threaded when it forks, its databases
+are closed and its time is frozen. A fork that dies or hangs costs one plan. Without `fork` (no such call on the
+platform, or asked for) every plan runs in this one process, with fresh twins.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import resource
+import selectors
+import shutil
+import signal
+import socket
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness import containment, streams, threads
+from harness.clock import VirtualClock, real_perf_counter
+from harness.errors import IsolationError, TargetError
+from harness.plan import Plan
+from harness.probes.files import FileProbe
+from harness.probes.keys import KeyProbe
+from harness.probes.logs import LogProbe
+from harness.probes.rows import RowProbe
+from harness.recorder import current
+from harness.runner import Rig
+from harness.target import Target
+from harness.wire import Done, Failed, Job, Ready, Setup, receive, send
+
+EPOCH = 1_767_225_600.0
+"""Virtual time starts at 2026-01-01 00:00 UTC in every run."""
+
+
+def main(arguments: list[str]) -> int:
+    """Entry point: file descriptor of the control socket and the setup as JSON."""
+    connection = socket.socket(fileno=int(arguments[0]))
+    setup = msgspec.json.decode(arguments[1], type=Setup)
+    began = real_perf_counter()
+    try:
+        rig, folder = _boot(setup)
+    except IsolationError as error:
+        send(connection, Failed(message=str(error), status=error.status))
+        return error.status
+    except BaseException as error:  # noqa: BLE001 - a bot may even exit at import
+        traceback.print_exc()
+        send(connection, Failed(message=_explain(setup, error), status=2))
+        return 2
+    names = tuple(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    faults = containment.drain()
+    send(connection, Ready(seconds=real_perf_counter() - began, threads=names, rss_kib=rss, faults=faults))
+    _Server(connection, rig, folder, setup).serve()
+    return 0
+
+
+def load_target(spec: str, root: str | None, db_root: str | None) -> Target:
+    """Make the target named ``module:Class``. Raises TargetError when there is no such thing."""
+    module, _, name = spec.partition(":")
+    try:
+        factory: Any = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise TargetError(f"target {spec!r} cannot be imported ({error}); give an entry-point name or module:Class") from error
+    made: Target = factory(root=Path(root) if root else None, db_root=Path(db_root) if db_root else None)
+    return made
+
+
+def _boot(setup: Setup) -> tuple[Rig, Path]:
+    folder = Path(setup.folder)
+    template = folder / "template"
+    template.mkdir(parents=True, exist_ok=True)
+    target = load_target(setup.target, setup.root, setup.db_root)
+    facts = target.facts()
+    containment.install()
+    containment.always(True)
+    clock = VirtualClock(EPOCH)
+    target.prepare(template)
+    clock.freeze()
+    streams.install()
+    probes = (
+        RowProbe(),
+        KeyProbe(owner_of_key=target.owner_of_key),
+        FileProbe(owner_of_path=target.owner_of_path),
+        LogProbe(),
+    )
+    for probe in probes:
+        probe.install(facts)
+    threads.install(_thread_started, facts.threads)
+    os.chdir(template)
+    target.boot(template)
+    for probe in probes:
+        probe.booted(target.roots())
+    containment.always(False)
+    os.chdir(folder)
+    gc.collect()
+    if setup.fork:
+        gc.freeze()
+    return Rig(target, probes, EPOCH), folder
+
+
+def _thread_started(name: str, where: str) -> None:
+    recorder = current()
+    if recorder is not None:
+        recorder.fault("thread", f"the bot started a thread that the target does not declare: {name}", where)
+
+
+def _explain(setup: Setup, error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    last = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
+    kind = "exited at import" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+    return (
+        f"target {setup.target} cannot boot: {kind} (at {last}). "
+        f"The bot's own output is in {setup.folder}/zygote.log; check its dependencies and --root."
+    )
+
+
+class _Child:
+    """A fork under way."""
+
+    def __init__(self, job: Job, pid: int, pipe: int, folder: Path, fork_ms: float) -> None:
+        self.job = job
+        self.pid = pid
+        self.pipe = pipe
+        self.folder = folder
+        self.fork_ms = fork_ms
+        self.data = bytearray()
+        self.deadline = real_perf_counter() + job.limit
+
+
+class _Server:
+    def __init__(self, connection: socket.socket, rig: Rig, folder: Path, setup: Setup) -> None:
+        self.connection = connection
+        self.rig = rig
+        self.folder = folder
+        self.setup = setup
+        self.children: dict[int, _Child] = {}
+        self.selector = selectors.DefaultSelector()
+
+    def serve(self) -> None:
+        self.selector.register(self.connection, selectors.EVENT_READ)
+        while True:
+            wait = min((c.deadline for c in self.children.values()), default=None)
+            timeout = None if wait is None else max(0.0, wait - real_perf_counter())
+            for key, _ in self.selector.select(timeout):
+                if key.fileobj is self.connection:
+                    message = receive(self.connection)
+                    if message is None:
+                        self._abandon()
+                        return
+                    if isinstance(message, Job):
+                        self._start(message)
+                else:
+                    self._read(self.children[key.fd])
+            self._expire()
+
+    def _start(self, job: Job) -> None:
+        private = self.folder / f"run-{job.id}"
+        if not self.setup.fork:
+            send(self.connection, self._play(job, private))
+            return
+        read_end, write_end = os.pipe()
+        before = real_perf_counter()
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                os.close(read_end)
+                self.connection.close()
+                self._child(job, private, write_end)
+                status = 0
+            except BaseException:  # noqa: BLE001
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)
+        fork_ms = (real_perf_counter() - before) * 1000
+        os.close(write_end)
+        child = _Child(job, pid, read_end, private, fork_ms)
+        self.children[read_end] = child
+        self.selector.register(read_end, selectors.EVENT_READ)
+
+    def _child(self, job: Job, private: Path, write_end: int) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        done = self._play(job, private)
+        with os.fdopen(write_end, "wb") as pipe:
+            pipe.write(msgspec.msgpack.encode(done))
+
+    def _play(self, job: Job, private: Path) -> Done:
+        shutil.copytree(self.folder / "template", private)
+        try:
+            trace = self.rig.play(Plan.from_json(job.plan), private, observe=job.observe, plant=job.plant)
+            return Done(id=job.id, status="ok", trace=msgspec.msgpack.encode(trace))
+        finally:
+            os.chdir(self.folder)
+            shutil.rmtree(private, ignore_errors=True)
+
+    def _read(self, child: _Child) -> None:
+        chunk = os.read(child.pipe, 1 << 20)
+        if chunk:
+            child.data += chunk
+            return
+        _, status = os.waitpid(child.pid, 0)
+        self._forget(child)
+        if status == 0 and child.data:
+            done = msgspec.msgpack.decode(bytes(child.data), type=Done)
+            send(self.connection, msgspec.structs.replace(done, fork_ms=child.fork_ms))
+            return
+        shutil.rmtree(child.folder, ignore_errors=True)
+        code = os.waitstatus_to_exitcode(status)
+        how = f"signal {-code}" if code < 0 else f"exit status {code}"
+        detail = f"the fork of this plan died with {how}; its output is in {self.folder}/zygote.log"
+        send(self.connection, Done(id=child.job.id, status="crash", detail=detail, fork_ms=child.fork_ms))
+
+    def _expire(self) -> None:
+        now = real_perf_counter()
+        for child in [c for c in self.children.values() if c.deadline <= now]:
+            os.kill(child.pid, signal.SIGKILL)
+            os.waitpid(child.pid, 0)
+            self._forget(child)
+            shutil.rmtree(child.folder, ignore_errors=True)
+            detail = f"the plan did not end within {child.job.limit:.0f} s of wall time and was stopped"
+            send(self.connection, Done(id=child.job.id, status="hang", detail=detail, fork_ms=child.fork_ms))
+
+    def _forget(self, child: _Child) -> None:
+        self.selector.unregister(child.pipe)
+        os.close(child.pipe)
+        del self.children[child.pipe]
+
+    def _abandon(self) -> None:
+        for child in list(self.children.values()):
+            os.kill(child.pid, signal.SIGKILL)
+            os.waitpid(child.pid, 0)
+            self._forget(child)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

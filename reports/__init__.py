@@ -1,0 +1,1 @@
+"""Report writers. They read only the report model (`reports.model`): plain data in, one file out."""

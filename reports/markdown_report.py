@@ -1,0 +1,179 @@
+"""report.md: a summary for a pull request. Verdict first, details folded, never longer than a job summary may be."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from reports import words
+
+LIMIT = 64 * 1024
+"""Bytes. GitHub refuses longer comments (65,536 characters) and cuts long job summaries."""
+
+_SPARE = 400
+
+_MARKS = re.compile(r"[&<>|@\\`*\[\]#]|(?<!\w)_|_(?!\w)")
+
+
+def write(report: dict[str, Any], out: Path) -> Path:
+    """Write `out`/report.md; returns its path. The same report gives the same bytes."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "report.md"
+    path.write_text(render(report), encoding="utf-8", newline="\n")
+    return path
+
+
+def render(report: dict[str, Any]) -> str:
+    """The summary. Parts are added, the weightiest first, while they fit; what did not fit is counted at the end."""
+    parts = [_head(report)]
+    parts += [_finding(f) for f in report["findings"] if not f["waived"]]
+    rest = [
+        _fold("Findings accepted in the baseline", [_line(f) for f in report["findings"] if f["waived"]]),
+        _fold("Waivers that need attention", [_waiver(w) for w in report["waivers"] if w["state"] != "active"]),
+        _fold("Errors of the run", [_error(e) for e in report["errors"]]),
+    ]
+    for verdict, (label, meaning) in words.VERDICTS.items():
+        items = [item for item in report["items"] if item["verdict"] == verdict]
+        rest.append(_fold(f"{label}: {words.plural(len(items), 'item')} ({meaning})", [_item(item) for item in items]))
+    rest += [_matrix(report), _scope(report), _soundness(report)]
+    text, left = "", 0
+    for part in [*parts, *(part for part in rest if part)]:
+        if len((text + part).encode()) > LIMIT - _SPARE:
+            left += 1
+        else:
+            text += part + "\n"
+    if left:
+        text += f"\n_{words.plural(left, 'part')} left out to stay below {LIMIT // 1024} KiB; report.html has all._\n"
+    return text
+
+
+def _head(report: dict[str, Any]) -> str:
+    run, summary, verdict = report["run"], report["summary"], report["verdict"]
+    counts = " | ".join(str(summary[name]) for name in words.VERDICTS)
+    labels = " | ".join(label for label, _ in words.VERDICTS.values())
+    lines = [
+        f"## {_text(verdict['line'])}",
+        "",
+        *(f"- {_text(reason)}" for reason in verdict["reasons"]),
+        "",
+        f"| {labels} |",
+        "| " + " | ".join("---:" for _ in words.VERDICTS) + " |",
+        f"| {counts} |",
+        "",
+        f"Target {_code(run['target'])} {_code(run['target_version'])}, profile {_code(run['profile'])}, seed "
+        f"{run['seed']}, {words.plural(run['plans'], 'plan')}, {words.plural(run['steps'], 'step')}, "
+        f"{run['seconds']:.0f} s.",
+        "",
+    ]
+    if summary["findings_open"]:
+        lines += ["### Findings", ""]
+    return "\n".join(lines)
+
+
+def _finding(finding: dict[str, Any]) -> str:
+    site = finding["site"]
+    lines = [
+        "<details>",
+        f"<summary><b>{_text(finding['title'])}</b>: {_text(finding['surface'])} in {_text(site['file'] or '?')}:"
+        f"{site['line']} ({finding['fingerprint']})</summary>",
+        "",
+        _text(finding["meaning"]),
+        "",
+        f"- what: {_text(finding['message'])}",
+        f"- where: {_code(site['function'])}, entry {', '.join(finding['entries'] or [finding['entry']])}, dimension "
+        f"{', '.join(finding['dimensions'] or [finding['dimension']])}",
+        f"- risk items: {', '.join(_code(item) for item in finding['items']) or 'none claims this place'}",
+        f"- control: OWASP ASVS 5.0 {', '.join(finding['asvs'])}",
+        f"- witness: {words.plural(finding['steps'], 'step')}, {words.plural(finding['deviations'], 'deviation')}"
+        + (f", replay with {_code(finding['replay'])}" if finding["replay"] else ""),
+        "",
+    ]
+    if finding["timeline"]:
+        lines += ["| s | lane | |", "| ---: | --- | --- |"]
+        lines += [
+            f"| {event['at']:.3f} | {event['lane']} | "
+            + (f"**{_text(event['text'])}**" if event["kind"] == "violation" else _text(event["text"]))
+            + " |"
+            for event in finding["timeline"]
+        ]
+        lines.append("")
+    return "\n".join([*lines, "</details>", ""])
+
+
+def _line(finding: dict[str, Any]) -> str:
+    site = finding["site"]
+    where = f"{_text(site['file'])}:{site['line']}"
+    return f"{_code(finding['fingerprint'])} {finding['rule']} {_text(finding['surface'])} in {where}"
+
+
+def _waiver(waiver: dict[str, Any]) -> str:
+    return f"**{waiver['state']}** {_code(waiver['subject'])} ({_text(waiver['owner'])}): {_text(waiver['why'])}"
+
+
+def _error(error: dict[str, Any]) -> str:
+    cause = ", caused by the harness" if error["harness"] else ""
+    return f"{_text(error['kind'])} ({words.plural(error['count'], 'time')}{cause}): {_text(error['message'])}"
+
+
+def _item(item: dict[str, Any]) -> str:
+    return f"{_code(item['id'])} {_text(item['why'])}"
+
+
+def _matrix(report: dict[str, Any]) -> str:
+    entries = list(dict.fromkeys(cell["entry"] for cell in report["matrix"]))
+    sinks = list(dict.fromkeys(cell["sink"] for cell in report["matrix"]))
+    if not sinks:
+        return ""
+    cells = {(cell["sink"], cell["entry"]): cell for cell in report["matrix"]}
+    lines = ["| sink | " + " | ".join(entries) + " |", "| --- |" + " ---: |" * len(entries)]
+    for sink in sinks:
+        row = [_cell(cells.get((sink, entry))) for entry in entries]
+        lines.append(f"| {sink} | " + " | ".join(row) + " |")
+    return _details("Accesses watched (findings in bold)", "\n".join(lines))
+
+
+def _cell(cell: dict[str, Any] | None) -> str:
+    if cell is None:
+        return ""
+    return f"{cell['accesses']:,}" + (f" **{cell['findings']}**" if cell["findings"] else "")
+
+
+def _scope(report: dict[str, Any]) -> str:
+    run = report["run"]
+    lines = [f"replaced: {' '.join(_text(value) for value in entry.values() if value)}" for entry in run["hidden"]]
+    lines += [
+        f"shared on purpose: {' '.join(_text(value) for value in entry.values() if value)}" for entry in run["shared"]
+    ]
+    return _fold("What this run cannot see, and sharing declared as intended", lines)
+
+
+def _soundness(report: dict[str, Any]) -> str:
+    sound = report["soundness"]
+    lines = [
+        f"{sound['killed']} of {words.plural(sound['faults'], 'injected fault')} found, "
+        f"{sound['right_rule']} by the right rule",
+        f"{words.plural(sound['false_positives'], 'false positive')} in "
+        f"{words.plural(sound['controls'], 'control')} and "
+        f"{words.plural(sound['clean_plans'], 'clean plan')}"
+        + ("" if sound["bound95"] is None else f" (95 % bound {sound['bound95']:.2%} a plan)"),
+    ]
+    return _fold("How far the harness can be believed", lines)
+
+
+def _fold(title: str, lines: list[str]) -> str:
+    return _details(title, "\n".join(f"- {line}" for line in lines)) if lines else ""
+
+
+def _details(title: str, body: str) -> str:
+    return f"<details>\n<summary>{_text(title)}</summary>\n\n{body}\n\n</details>\n"
+
+
+def _text(text: str) -> str:
+    """Text that turns into no markup, neither as Markdown nor inside an HTML block: marks become entities."""
+    return " ".join(_MARKS.sub(lambda match: f"&#{ord(match.group())};", text).split())
+
+
+def _code(text: str) -> str:
+    """Inline code; backticks inside become quotes and bars do not end a table cell."""
+    return "`" + " ".join(text.replace("`", "'").replace("|", "/").split()) + "`" if text.strip() else ""

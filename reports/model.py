@@ -1,0 +1,396 @@
+"""The report model: `report.json`, the one thing every writer reads.
+
+`from_record` makes it from a campaign's record, `load` reads it back from a folder. The types below are its schema
+(`reports/schema/report-1.schema.json`); writers get it as plain dicts, so that a report of a later
+version with more fields still renders. Nothing here looks at the clock: the same record gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from harness.baseline import Applied
+from harness.errors import UsageError
+from harness.record import (
+    ErrorRecord,
+    FindingRecord,
+    ItemRecord,
+    MatrixCell,
+    OverlayRecord,
+    Performance,
+    RunInfo,
+    RunRecord,
+    VerdictName,
+)
+from harness.riskmap import Documents
+from harness.trace import Site
+from reports import words
+from reports.redact import redact
+from reports.verdict_line import Headline, headline
+
+__all__ = ["REPORT_SCHEMA", "Report", "from_record", "load", "redact", "save", "schema"]
+
+REPORT_SCHEMA = "isolation-report/1"
+CONTEXT_LINES = 3
+"""Lines of code shown on either side of a finding's site."""
+
+
+class CodeLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the bot's code; `hit` on the line of the violating access."""
+
+    number: int
+    text: str
+    hit: bool = False
+
+
+class SiteReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Where in the bot. `code` is empty when the source was not at hand."""
+
+    file: str
+    line: int
+    function: str
+    code: tuple[CodeLine, ...] = ()
+
+
+class EventReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a finding's timeline: `lane` A, B or -, `kind` step, access, switch or violation, `at` in virtual
+    seconds."""
+
+    lane: str
+    kind: str
+    at: float
+    text: str
+    site: SiteReport | None = None
+
+
+class CellReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell as measured; `control` is null when it was not reached."""
+
+    sink: str
+    entry: str
+    dimension: str
+    predicate: str
+    count: int
+    control: bool | None
+    state: VerdictName
+    twins: tuple[str, ...] = ()
+    why: str = ""
+
+
+class ItemReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A risk item. `overlays` name what stands for it; `against` holds what was measured against the documents."""
+
+    id: str
+    group: str
+    module: str
+    verdict: VerdictName
+    why: str
+    findings: tuple[str, ...] = ()
+    overlays: tuple[str, ...] = ()
+    cells: tuple[CellReport, ...] = ()
+    defect: str = ""
+    mitigation: str = ""
+    documents: Documents = Documents()
+    against: Literal["worse", "better", "as said", "unmeasured"] = "unmeasured"
+    waiver: dict[str, str] | None = None
+
+
+class FindingReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding with its witness. `plan` is the witness itself (null when redacted), `replay` the command that shows
+    it again, `asvs` the controls of OWASP ASVS 5.0 it breaks."""
+
+    fingerprint: str
+    rule: str
+    title: str
+    sink: str
+    entry: str
+    dimension: str
+    source: str
+    observer: str
+    surface: str
+    key: str
+    site: SiteReport
+    items: tuple[str, ...]
+    message: str
+    meaning: str
+    asvs: tuple[str, ...]
+    witness: str
+    replay: str
+    steps: int
+    deviations: int
+    delays_only: bool
+    waived: bool = False
+    entries: tuple[str, ...] = ()
+    dimensions: tuple[str, ...] = ()
+    occurrences: int = 0
+    replays: tuple[int, int] = (0, 0)
+    timeline: tuple[EventReport, ...] = ()
+    stack: tuple[str, ...] = ()
+    plan: dict[str, Any] | None = None
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """Items by verdict; findings; findings beyond the baseline."""
+
+    open: int
+    closed: int
+    inert: int
+    not_exercised: int
+    not_applicable: int
+    waived: int
+    findings: int
+    findings_open: int
+
+
+class WaiverReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A baseline entry held against this run."""
+
+    subject: str
+    owner: str
+    reason: str
+    until: str
+    state: Literal["active", "expired", "unknown", "unneeded"]
+    why: str
+
+
+class SoundnessReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the harness can be believed; `bound95` is the 95 % bound on false positives a clean plan."""
+
+    faults: int = 0
+    killed: int = 0
+    right_rule: int = 0
+    controls: int = 0
+    false_positives: int = 0
+    clean_plans: int = 0
+    bound95: float | None = None
+    probes: dict[str, bool] = {}
+    overlays: tuple[OverlayRecord, ...] = ()
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole of report.json."""
+
+    schema: Literal["isolation-report/1"]
+    verdict: Headline
+    run: RunInfo
+    summary: Summary
+    items: tuple[ItemReport, ...]
+    matrix: tuple[MatrixCell, ...]
+    findings: tuple[FindingReport, ...]
+    unclaimed: tuple[dict[str, Any], ...] = ()
+    waivers: tuple[WaiverReport, ...] = ()
+    errors: tuple[ErrorRecord, ...] = ()
+    soundness: SoundnessReport = SoundnessReport()
+    performance: Performance = Performance()
+    redacted: bool = False
+
+
+def from_record(
+    record: RunRecord,
+    *,
+    applied: Applied | None = None,
+    source_root: Path | None = None,
+    replay: str = "isolation replay {witness}",
+) -> dict[str, Any]:
+    """The report of a record, as plain data.
+
+    `applied` is the record with a baseline applied; its verdicts win. `source_root` is the bot's root: with it, the
+    lines around each finding's site are shown; files that cannot be read are left out. `replay` is the command shown for replaying a witness; ``{witness}`` in it stands for the witness's path.
+    """
+    if applied is not None:
+        record = applied.record
+    waived = set(applied.waived) if applied is not None else set()
+    waivers = (
+        ()
+        if applied is None
+        else tuple(
+            WaiverReport(
+                subject=judged.waiver.subject,
+                owner=judged.waiver.owner,
+                reason=judged.waiver.reason,
+                until=judged.waiver.until.isoformat(),
+                state=judged.state,
+                why=judged.why,
+            )
+            for judged in applied.waivers
+        )
+    )
+    sources: dict[str, list[str]] = {}
+    findings = tuple(
+        _finding(f, record.witnesses, waived, source_root, sources, replay) for f in _ranked(record.findings)
+    )
+    items = tuple(_item(item, record) for item in record.items)
+    counts = Counter(item.verdict for item in items)
+    summary = Summary(
+        open=counts["open"],
+        closed=counts["closed"],
+        inert=counts["inert"],
+        not_exercised=counts["not_exercised"],
+        not_applicable=counts["not_applicable"],
+        waived=counts["waived"],
+        findings=len(findings),
+        findings_open=len(findings) - len(waived),
+    )
+    report = Report(
+        schema="isolation-report/1",
+        verdict=headline(
+            summary=msgspec.structs.asdict(summary),
+            open_findings=[(f.title, f.sink, f.surface) for f in findings if not f.waived],
+            errors=record.errors,
+            soundness=record.soundness,
+            run=record.run,
+            expired=sum(1 for w in waivers if w.state == "expired"),
+        ),
+        run=record.run,
+        summary=summary,
+        items=items,
+        matrix=record.matrix,
+        findings=findings,
+        unclaimed=record.unclaimed,
+        waivers=waivers,
+        errors=record.errors,
+        soundness=SoundnessReport(**msgspec.structs.asdict(record.soundness)),
+        performance=record.performance,
+    )
+    plain: dict[str, Any] = msgspec.to_builtins(report)
+    return plain
+
+
+def load(folder: Path) -> dict[str, Any]:
+    """The report in a run's folder. Raises UsageError naming file and place when it is missing or malformed."""
+    path = folder / "report.json" if folder.is_dir() else folder
+    try:
+        data = path.read_bytes()
+    except OSError:
+        raise UsageError(f"{path} cannot be read; give the folder that `isolation run --out` wrote") from None
+    try:
+        msgspec.json.decode(data, type=Report)
+        plain: dict[str, Any] = msgspec.json.decode(data)
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"{path} is no {REPORT_SCHEMA} report: {error}") from error
+    return plain
+
+
+def save(report: dict[str, Any], record: RunRecord, out: Path) -> Path:
+    """Write `report.json` and the witnesses into a run's folder; returns the path of report.json.
+
+    Witnesses are exploits: a redacted report gets none.
+    """
+    from reports.json_report import write
+
+    out.mkdir(parents=True, exist_ok=True)
+    if not report["redacted"]:
+        for finding in record.findings:
+            plan = record.witnesses.get(finding.fingerprint)
+            if plan is not None and finding.witness:
+                path = out / finding.witness
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(plan)
+    return write(report, out)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema (2020-12) of report.json."""
+    made = msgspec.json.schema(Report)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Isolation report, version 1",
+        **made,
+    }
+
+
+def _ranked(findings: tuple[FindingRecord, ...]) -> list[FindingRecord]:
+    """Findings by place, the most telling rule first within one, so that one cause reads as one block."""
+    order = {name: rank for rank, name in enumerate(words.SEVERITY)}
+
+    def rank(finding: FindingRecord) -> int:
+        return order.get(finding.rule, len(order))
+
+    best: dict[tuple[str, str], int] = {}
+    for finding in findings:
+        place = (finding.sink, finding.surface)
+        best[place] = min(best.get(place, len(order)), rank(finding))
+    return sorted(
+        findings,
+        key=lambda f: (
+            best[f.sink, f.surface],
+            f.sink,
+            f.surface,
+            rank(f),
+            f.site.file,
+            f.site.function,
+            f.fingerprint,
+        ),
+    )
+
+
+def _finding(
+    finding: FindingRecord,
+    witnesses: dict[str, bytes],
+    waived: set[str],
+    source_root: Path | None,
+    sources: dict[str, list[str]],
+    replay: str,
+) -> FindingReport:
+    plan = witnesses.get(finding.fingerprint)
+    fields = msgspec.structs.asdict(finding)
+    fields.update(
+        title=words.rule(finding.rule).title,
+        site=_site(finding.site, source_root, sources),
+        meaning=words.meaning(finding.rule, finding.sink, finding.source, finding.observer),
+        asvs=words.rule(finding.rule).asvs,
+        replay=replay.replace("{witness}", finding.witness) if finding.witness else "",
+        waived=finding.fingerprint in waived,
+        timeline=tuple(
+            EventReport(
+                lane=event.lane,
+                kind=event.kind,
+                at=event.at,
+                text=event.text,
+                site=None if event.site is None else _site(event.site),
+            )
+            for event in finding.timeline
+        ),
+        plan=None if plan is None else msgspec.json.decode(plan),
+    )
+    return FindingReport(**fields)
+
+
+def _item(item: ItemRecord, record: RunRecord) -> ItemReport:
+    fields = msgspec.structs.asdict(item)
+    fields["cells"] = tuple(CellReport(**msgspec.structs.asdict(cell)) for cell in item.cells)
+    fields["against"] = words.against(item.documents.status, item.verdict)
+    if not item.overlays:
+        fields["overlays"] = tuple(o.name for o in record.soundness.overlays if item.id in o.items)
+    return ItemReport(**fields)
+
+
+def _site(site: Site, source_root: Path | None = None, sources: dict[str, list[str]] | None = None) -> SiteReport:
+    code: tuple[CodeLine, ...] = ()
+    if source_root is not None and sources is not None and site.file and site.line > 0:
+        if site.file not in sources:
+            sources[site.file] = _read(source_root, site.file)
+        lines = sources[site.file]
+        if site.line <= len(lines):
+            first = max(1, site.line - CONTEXT_LINES)
+            last = min(len(lines), site.line + CONTEXT_LINES)
+            code = tuple(
+                CodeLine(number=number, text=lines[number - 1][:200], hit=number == site.line)
+                for number in range(first, last + 1)
+            )
+    return SiteReport(file=site.file, line=site.line, function=site.function, code=code)
+
+
+def _read(root: Path, name: str) -> list[str]:
+    """The lines of a source file under `root`; none when it cannot be read or lies elsewhere."""
+    path = (root / name).resolve()
+    if not path.is_relative_to(root.resolve()):
+        return []
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,170 @@
+"""What rules, verdicts and sinks mean in plain words, and which control of OWASP ASVS 5.0 a finding breaks."""
+
+from __future__ import annotations
+
+import msgspec
+
+VERDICTS: dict[str, tuple[str, str]] = {
+    "open": ("Open", "something crossed; a witness shows it"),
+    "waived": ("Waived", "open, and accepted by a named owner until a date"),
+    "inert": ("Inert", "reached, but its owner cannot read its own data back: the feature does not work"),
+    "not_exercised": ("Not exercised", "not tried enough to say anything"),
+    "closed": ("Closed", "every cell was reached by both twins, every control held, nothing crossed"),
+    "not_applicable": ("Not applicable", "another generation of the bot, or a module this target does not have"),
+}
+"""Verdict -> (label, meaning), worst first. Reports list verdicts in this order."""
+
+SINKS = {
+    "row": "a database row",
+    "key": "a value held in memory",
+    "file": "a file",
+    "config": "a configuration value",
+    "prompt": "a prompt sent to a model",
+    "outbound": "an outgoing message",
+    "event": "an event given to a plugin",
+    "log": "a log record",
+    "quota": "a counted allowance",
+    "context": "the bot's own tenant context",
+}
+
+ENTRIES = {
+    "api": "API message",
+    "timer": "timer",
+    "webui": "WebUI",
+    "start": "start-up",
+    "plugin": "plugin",
+    "rest": "REST call",
+    "script": "script",
+    "world": "outside change",
+}
+
+DIMENSIONS = {"T": "tenant", "A": "agent", "C": "chat", "P": "platform"}
+
+ASVS = {
+    "8.4.1": "multi-tenant controls keep one tenant's operations from affecting another tenant",
+    "8.2.2": "access to a data item is restricted to those with permission for that item",
+    "8.3.3": "access follows the permissions of the original subject, not those of a service acting for it",
+}
+"""OWASP ASVS 5.0, chapter V8 (Authorization), shortened."""
+
+
+class RuleWords(msgspec.Struct, frozen=True):
+    """A rule for a reader: title, what it means for the tenant, ASVS controls. The meaning may name ``{source}``,
+    ``{observer}`` and ``{what}``."""
+
+    title: str
+    meaning: str
+    asvs: tuple[str, ...]
+
+
+RULES: dict[str, RuleWords] = {
+    "foreign-read": RuleWords(
+        "Reads another tenant's data",
+        "While working for {observer}, the bot read {what} that belongs to {source}. Whatever it does with it next is "
+        "done on behalf of the wrong tenant.",
+        ("8.4.1", "8.2.2"),
+    ),
+    "foreign-write": RuleWords(
+        "Overwrites another tenant's data",
+        "While working for {observer}, the bot changed {what} that belongs to {source}. {source} loses its own data or "
+        "goes on working with data that somebody else put there.",
+        ("8.4.1", "8.2.2"),
+    ),
+    "foreign-delete": RuleWords(
+        "Deletes another tenant's data",
+        "While working for {observer}, the bot deleted {what} that belongs to {source}. {source} loses data through "
+        "no act of its own.",
+        ("8.4.1", "8.2.2"),
+    ),
+    "canary-flow": RuleWords(
+        "A secret reaches another tenant",
+        "A secret of {source} turned up in {what} of {observer}. Whoever can look there sees what {source} said, is "
+        "called or has configured.",
+        ("8.4.1", "8.2.2"),
+    ),
+    "shared-key": RuleWords(
+        "Two tenants share one record",
+        "{source} and {observer} use the same key for {what}. The last to write wins, and both read what the "
+        "other left.",
+        ("8.4.1",),
+    ),
+    "context-missing": RuleWords(
+        "Tenant data touched with no tenant set",
+        "The bot touched {what} while it did not know for which tenant. It cannot refuse a wrong access there, and a "
+        "filter by tenant has nothing to filter by.",
+        ("8.3.3", "8.4.1"),
+    ),
+    "context-mismatch": RuleWords(
+        "Work for one tenant runs as another",
+        "The work was started by {source}, but the bot believed that it was acting for {observer} when it touched "
+        "{what}. Checks by tenant pass for the wrong one.",
+        ("8.3.3", "8.4.1"),
+    ),
+    "unscoped-statement": RuleWords(
+        "Statement without the tenant's column",
+        "A statement on {what} does not name the tenant, so it returns or changes the rows of all tenants.",
+        ("8.2.2", "8.4.1"),
+    ),
+    "unscoped-constraint": RuleWords(
+        "Uniqueness across tenants",
+        "A unique key of {what} leaves the tenant out: the second tenant that uses the same identifier is refused, or "
+        "its data is never stored.",
+        ("8.4.1",),
+    ),
+    "default-fallback": RuleWords(
+        "Silent fall back to the default",
+        "{observer} has a setting of its own for {what}, but the bot worked with the process default and did not say "
+        "so.",
+        ("8.4.1",),
+    ),
+    "forged-identity": RuleWords(
+        "An identity in the message wins over the credential",
+        "{observer} named {source} inside the message and was treated as {source}.",
+        ("8.3.3", "8.2.2", "8.4.1"),
+    ),
+    "interference": RuleWords(
+        "Behaviour depends on another tenant",
+        "What {observer} sees changes when only {source} changes. {observer} can learn about {source} from it.",
+        ("8.4.1",),
+    ),
+    "unclaimed-surface": RuleWords(
+        "A place no risk item speaks about",
+        "A tenant reaches {what}, and no item of the risk map says whether it may be shared.",
+        ("8.4.1",),
+    ),
+}
+
+SEVERITY = tuple(RULES)
+"""Rules, the most telling first: where several fire at one place, the first speaks for it."""
+
+
+def rule(name: str) -> RuleWords:
+    """Words for a rule; an unknown rule gets neutral ones."""
+    return RULES.get(name) or RuleWords(name, "Something of {source} met {observer} in {what}.", ("8.4.1",))
+
+
+def who(label: str) -> str:
+    """A twin's label for a reader."""
+    return {"A": "tenant A", "B": "tenant B", "-": "nobody", "?": "a stranger"}.get(label, label)
+
+
+def meaning(rule_name: str, sink: str, source: str, observer: str) -> str:
+    """One or two sentences on what a finding means for the tenant."""
+    text = rule(rule_name).meaning.format(source=who(source), observer=who(observer), what=SINKS.get(sink, f"a {sink}"))
+    return text[0].upper() + text[1:]
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """``1 item``, ``2 items``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def against(status: str, verdict: str) -> str:
+    """What was measured held against what the documents claim: ``worse``, ``better``, ``as said`` or ``unmeasured``."""
+    if verdict not in ("open", "waived", "closed"):
+        return "unmeasured"
+    if status in ("solved", "claimed", "removed"):
+        return "as said" if verdict == "closed" else "worse"
+    if status in ("open", "partly"):
+        return "better" if verdict == "closed" else "as said"
+    return "unmeasured"

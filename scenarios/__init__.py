@@ -1,0 +1,1 @@
+"""The conformance suite: the risk map (data) and the pytest scenarios over it."""

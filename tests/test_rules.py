@@ -1,0 +1,155 @@
+"""Each rule fires on the leak it names and stays silent on the correct behaviour next to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from harness.judge import judge
+from harness.target import Region, Shared
+from harness.trace import Access
+from tests.evidence_factory import FACTS, access, trace
+
+OWNED: dict[str, Any] = {"owned_by": "columns"}
+
+
+def rules(*accesses: Access, facts: Any = FACTS) -> list[str]:
+    return [finding.rule for finding in judge(trace(*accesses), facts)]
+
+
+@pytest.mark.parametrize(
+    ("op", "rule"), [("read", "foreign-read"), ("write", "foreign-write"), ("delete", "foreign-delete")]
+)
+def test_touching_what_the_other_owns(op: str, rule: str) -> None:
+    assert rules(access(op=op, owner="B", detail=OWNED)) == [rule]
+
+
+@pytest.mark.parametrize("op", ["read", "write", "delete"])
+def test_touching_ones_own_is_silent(op: str) -> None:
+    assert rules(access(op=op, owner="A", new_owner="A", detail=OWNED, marks="A")) == []
+
+
+def test_first_writer_alone_is_no_proof_but_its_canary_is() -> None:
+    first = {"owned_by": "first-writer"}
+    assert rules(access(sink="key", owner="B", detail=first)) == []
+    assert rules(access(sink="key", owner="B", detail=first, marks="B")) == ["foreign-read"]
+
+
+def test_inserting_a_row_for_the_other() -> None:
+    assert rules(access(op="write", new_owner="B", detail=OWNED)) == ["foreign-write"]
+
+
+def test_shared_worker_that_serves_each_job_in_its_own_context_is_silent() -> None:
+    worker = {"actor": "A", "ambient": "B", "direct": False, "detail": OWNED}
+    assert rules(
+        access(op="write", new_owner="B", marks="B", **worker),
+        access(sink="prompt", op="write", surface="reply", marks="B", **worker),
+        access(sink="config", op="read", surface="bot", marks="B", **worker),
+    ) == []
+
+
+def test_worker_that_keeps_its_first_tenant_writes_the_others_data() -> None:
+    stuck = access(op="write", new_owner="A", marks="B", actor="A", ambient="A", direct=False, detail=OWNED)
+    assert rules(stuck) == ["canary-flow"]
+
+
+def test_timer_in_one_context_reading_the_others_row() -> None:
+    assert rules(access(actor=None, ambient="A", owner="B", entry="timer", detail=OWNED)) == ["foreign-read"]
+
+
+def test_reply_to_the_wrong_twin_is_judged_by_the_recipient() -> None:
+    assert rules(access(sink="outbound", op="write", new_owner="B", marks="A", detail={"named": True})) == ["canary-flow"]
+    assert rules(access(sink="outbound", op="write", new_owner="A", marks="A", detail={"named": True})) == []
+
+
+def test_prompt_that_holds_the_others_secret() -> None:
+    assert rules(access(sink="prompt", op="write", surface="reply", marks="AB")) == ["canary-flow"]
+
+
+@pytest.mark.parametrize(
+    ("identity", "marks", "expected"),
+    [
+        ({"shared": ["chat"]}, "", ["shared-key"]),
+        ({"shared": ["chat"], "own": ["tenant:A"]}, "", []),
+        ({}, "", []),
+        ({}, "A", ["shared-key"]),
+    ],
+)
+def test_cell_written_by_one_and_read_by_the_other(identity: Any, marks: str, expected: list[str]) -> None:
+    detail = {"owned_by": "first-writer", "identity": identity}
+    write = access(sink="key", op="write", surface="bot.CACHE", key="k", detail=detail, marks=marks)
+    read = access(sink="key", op="read", surface="bot.CACHE", key="k", actor="B", ambient="B", detail=detail)
+    assert rules(write, read) == expected
+
+
+def test_declared_sharing_is_silent() -> None:
+    facts = msgspec.structs.replace(FACTS, shared=(Shared(sink="key", surface="bot.PUBLIC*", reason="a public pack"),))
+    detail = {"owned_by": "first-writer", "identity": {"shared": ["chat"]}}
+    cells = [
+        access(sink="key", op="write", surface="bot.PUBLIC", key="k", detail=detail, marks="A"),
+        access(sink="key", op="read", surface="bot.PUBLIC", key="k", actor="B", ambient="B", detail=detail, marks="A"),
+    ]
+    assert rules(*cells, facts=facts) == []
+    assert rules(*cells) != []
+
+
+def test_owned_row_without_context() -> None:
+    assert rules(access(ambient="-", owner="A", detail=OWNED)) == ["context-missing"]
+    assert rules(access(ambient="-", owner=None, surface="settings")) == []
+
+
+def test_prompt_without_context_that_carries_somebodys_data() -> None:
+    assert rules(access(sink="prompt", op="write", surface="vision", ambient="-", marks="A")) == ["context-missing"]
+    assert rules(access(sink="prompt", op="write", surface="vision", ambient="-")) == []
+
+
+def test_fallback_generation_may_go_without_context() -> None:
+    facts = msgspec.structs.replace(FACTS, refuses=False)
+    assert rules(access(ambient="-", owner="A", detail=OWNED), facts=facts) == []
+
+
+def test_declared_region_before_the_credential_is_known() -> None:
+    region = Region(entry="api", site="bot.py:*", surfaces=("api_keys",), reason="looks the key up")
+    facts = msgspec.structs.replace(FACTS, regions=(region,))
+    assert rules(access(ambient="-", owner="A", surface="api_keys", detail=OWNED), facts=facts) == []
+    assert rules(access(ambient="-", owner="A", surface="messages", detail=OWNED), facts=facts) == ["context-missing"]
+
+
+def test_step_of_one_in_the_context_of_the_other() -> None:
+    mixed = access(actor="A", ambient="B", owner="B", detail=OWNED)
+    assert "context-mismatch" in rules(mixed)
+    assert rules(access(actor="A", ambient="B", direct=False, owner="B", detail=OWNED)) == []
+
+
+@pytest.mark.parametrize(
+    ("detail", "expected"),
+    [
+        ({"level": "default", "overridden": True, "announced": False}, ["default-fallback"]),
+        ({"level": "default", "overridden": True, "announced": True}, []),
+        ({"level": "default", "overridden": False, "announced": False}, []),
+        ({"level": "agent", "overridden": True, "announced": False}, []),
+    ],
+)
+def test_default_that_answers_for_a_tenant(detail: Any, expected: list[str]) -> None:
+    assert rules(access(sink="config", surface="bot", detail=detail)) == expected
+
+
+def test_unique_key_of_the_other_in_the_way() -> None:
+    detail = {"constraint": ["people.person_id"], "error": "IntegrityError"}
+    assert rules(access(op="error", owner="B", surface="people", detail=detail)) == ["unscoped-constraint"]
+    assert rules(access(op="error", owner="A", surface="people", detail=detail)) == []
+
+
+def test_replace_that_displaces_the_others_row() -> None:
+    detail = {"statement": "replace", **OWNED}
+    assert rules(access(op="delete", owner="B", detail=detail)) == ["unscoped-constraint"]
+
+
+def test_fingerprint_ignores_line_key_and_plan() -> None:
+    one = judge(trace(access(owner="B", detail=OWNED)), FACTS)[0]
+    moved = access(owner="B", detail=OWNED, key="77", site=msgspec.structs.replace(access().site, line=99))
+    assert judge(trace(access(), moved), FACTS)[0].fingerprint == one.fingerprint
+    elsewhere = access(owner="B", detail=OWNED, surface="people")
+    assert judge(trace(elsewhere), FACTS)[0].fingerprint != one.fingerprint
