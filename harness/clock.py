@@ -165,7 +165,7 @@ def _virtual_sleep(seconds: float | SupportsIndex, /) -> None:
     """A blocking sleep: on the loop's thread nothing else can run meanwhile, so time just passes."""
     clock = _state.clock
     if clock is None or threading.get_ident() != _state.thread:
-        real_sleep(seconds)
+        _sleep(seconds)
         return
     length = float(seconds)
     if length < 0:

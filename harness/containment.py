@@ -5,6 +5,8 @@ reach is also a fault of the run. The hook is installed once a process, cannot b
 a run unless `always` is on (the boot of the zygote). Writes to files are the file probe's to contain.
 """
 
+# Code objects name their files as strings.
+# ruff: noqa: PTH100, PTH119, PTH120
 from __future__ import annotations
 
 import ipaddress

@@ -40,6 +40,9 @@ RESOLUTION = 1e-6
 FOREIGN_PATIENCE = 1.0
 """Real seconds to wait for other threads when nothing else can ever happen. Only a bot that starts threads pays."""
 
+MAX_NAMED = 20
+"""Tasks named in one error message."""
+
 _REFUSED = (
     "create_connection",
     "create_server",
@@ -189,8 +192,10 @@ class IsolationLoop(asyncio.BaseEventLoop):
         )
 
     def _pending(self) -> str:
-        lines = [f"{task.get_name()} at {_innermost(task.get_coro())}" for task in asyncio.all_tasks(self)]
-        return "; ".join(sorted(lines)) or "no task"
+        lines = sorted(f"{task.get_name()} at {_innermost(task.get_coro())}" for task in asyncio.all_tasks(self))
+        if len(lines) > MAX_NAMED:
+            lines[MAX_NAMED:] = [f"and {len(lines) - MAX_NAMED} more"]
+        return "; ".join(lines) or "no task"
 
     # Tasks and their lineage
 

@@ -31,7 +31,7 @@ from harness.watch import RecorderWatch
 START_LIMIT = 600.0
 """Virtual seconds a boot may take before the run goes on without it."""
 
-DRAIN = 20.0
+DRAIN = 8.0
 """Virtual seconds left to the bot after the last step, so that replies under way arrive."""
 
 STEP_LIMIT = 900.0

@@ -11,7 +11,6 @@ import base64
 import binascii
 import hashlib
 import json
-import os.path
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -28,11 +27,11 @@ CUT = 10
 MEMO_CHARS = 4096
 """Texts up to this length are remembered with their marks: bots read the same short texts again and again."""
 
-_MARKER_MIN = 4  # a shared beginning shorter than this says too little to search for
+_MARKER_LENGTH = 4  # a shared beginning shorter than this says too little to search for
 _STRIDE = 4  # of 32 hex digits in a row, every fourth character gives 8 in a row
 _HEX_SAMPLE = re.compile(r"[0-9a-fA-F]{8,}")
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
-_BASE64_RUN = re.compile(r"(?:[A-Za-z0-9+/_-]|\r?\n|\\r\\n|\\n|%2B|%2F)*")
+_BASE64_RUN = re.compile(r"(?:[A-Za-z0-9+/_-]|\r?\n|\\r\\n|\\n|%2B|%2F)*={0,2}")
 _BASE64_NOISE = re.compile(r"\r?\n|\\r\\n|\\n")
 _HEX = frozenset("0123456789abcdefABCDEF")
 _HEX_RUN = re.compile(r"[0-9a-fA-F]*")
@@ -96,15 +95,16 @@ class TokenScanner:
         for variant in self._variants:
             self._heads.setdefault(variant.text[:CUT].lower(), []).append(variant)
         self._head_lengths = sorted({len(head) for head in self._heads}, reverse=True)
-        marker = os.path.commonprefix([v.text for v in self._variants])[:_MARKER_MIN]
-        stems = [marker] if len(marker) == _MARKER_MIN else sorted({v.text[:CUT] for v in self._variants})
+        beginnings = {v.text[:_MARKER_LENGTH] for v in self._variants}
+        marker = beginnings.pop() if len(beginnings) == 1 else ""
+        self._fast = len(marker) == _MARKER_LENGTH
+        stems = [marker] if self._fast else sorted({v.text[:CUT] for v in self._variants})
         raw = [stem.encode() for stem in stems]
         # The letters of base64 that every text with the stem at that alignment has in common, and how many
         # letters of the group stand before them.
         self._base64 = {core: before for data in raw for core, before in _base64_cores(data)}
         self._hex = {spelled for data in raw for spelled in (data.hex(), data.hex().upper())}
         self._needles = [*dict.fromkeys([*_case_spellings(marker), *self._base64, *self._hex])]
-        self._fast = len(marker) == _MARKER_MIN
         self._plain_at = _any_of(stems, re.IGNORECASE)
         self._base64_at = _any_of(list(self._base64))
         self._hex_at = _any_of(sorted(self._hex))
@@ -178,7 +178,7 @@ class TokenScanner:
             offset = before * 6 // 8  # bytes of the group before the canary
             need = 2 * (self._longest + 3) * 4 // 3 + 16
             end = _run_end(_BASE64_RUN, text, start, need)
-            clean = _BASE64_NOISE.sub("", text[start:end]).replace("%2B", "+").replace("%2F", "/")
+            clean = _BASE64_NOISE.sub("", text[start:end]).replace("%2B", "+").replace("%2F", "/").rstrip("=")
             hit = self._at(_from_base64(clean), offset)
             if hit is not None:
                 yield Span(start, end, Mark(hit[1].label, hit[1].slot, "base64"))

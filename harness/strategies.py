@@ -21,7 +21,9 @@ TEXTS = (
     "{message} {message}",
 )
 GAPS = (0.0, 0.0, 0.0, 0.05, 0.4, 2.0)
-ADVANCES = (1, 10, 60, 330, 1800)
+ADVANCES = (1, 1, 3, 3, 10, 10, 45, 330)
+"""Seconds the clock is moved by; mostly few, since a polling bot pays for every virtual second, and sometimes
+enough for its slow timers."""
 DIMENSIONS = ("T", "TA")
 KINDS: tuple[Literal["hold", "delay"], ...] = ("hold", "delay")
 TWIN_SEEDS = 8
@@ -145,14 +147,15 @@ def _around(
     if warm is not None and warm.name != action.name:
         first = next(_variants(warm))
         steps += [Step(entry=warm.entry, action=warm.name, who=who, payload=first) for who in order]
-        steps.append(Step(entry="world", action="advance", payload={"seconds": 10}))
+        steps.append(Step(entry="world", action="advance", payload={"seconds": 5}))
     if action.principal:
         steps += [Step(entry=action.entry, action=action.name, who=who, payload=payload, gap=0.05) for who in order]
-        steps.append(Step(entry="world", action="advance", payload={"seconds": 30}, join=True))
+        steps.append(Step(entry="world", action="advance", payload={"seconds": 5}, join=True))
         steps += [Step(entry=action.entry, action=action.name, who=who, payload=payload) for who in reversed(order)]
     else:
         steps += [Step(entry=action.entry, action=action.name, payload=payload, join=True)]
-    steps.append(Step(entry="world", action="advance", payload={"seconds": 400}, join=True))
+    if action.entry in ("timer", "start"):
+        steps.append(Step(entry="world", action="advance", payload={"seconds": 330}, join=True))
     return Plan(seed=turn, twins=TwinSpec(dimension=dimension, pictures=pictures, seed=turn % TWIN_SEEDS), steps=tuple(steps))
 
 

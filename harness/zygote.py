@@ -122,6 +122,14 @@ def _explain(setup: Setup, error: BaseException) -> str:
     )
 
 
+def _plain(value: Any) -> Any:
+    """Subclasses of text and numbers (an ORM's own strings) as what they are; anything else by its type's name."""
+    for kind in (str, int, float, bytes):
+        if isinstance(value, kind):
+            return kind(value)
+    return type(value).__name__
+
+
 class _Child:
     """A fork under way."""
 
@@ -198,7 +206,7 @@ class _Server:
         shutil.copytree(self.folder / "template", private)
         try:
             trace = self.rig.play(Plan.from_json(job.plan), private, observe=job.observe, plant=job.plant)
-            return Done(id=job.id, status="ok", trace=msgspec.msgpack.encode(trace))
+            return Done(id=job.id, status="ok", trace=msgspec.msgpack.encode(trace, enc_hook=_plain))
         finally:
             os.chdir(self.folder)
             shutil.rmtree(private, ignore_errors=True)

@@ -23,6 +23,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 _LONGEST_TEXT = 1_200
 _LONGEST_PLAN = 6_000
 _MOST_ROWS = 200
+_MOST_EVENTS = 24
 
 
 def write(report: dict[str, Any], out: Path) -> Path:
@@ -42,7 +43,9 @@ def render(report: dict[str, Any]) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(clip=clip, plural=words.plural, who=words.who, plan=_plan, anchor=_anchor)
+    environment.filters.update(
+        clip=clip, plural=words.plural, who=words.who, plan=_plan, anchor=_anchor, recent=_recent
+    )
     return environment.get_template("report.html.j2").render(
         report=report,
         run=report["run"],
@@ -71,6 +74,14 @@ def clip(text: str, longest: int = _LONGEST_TEXT) -> str:
 
 def _plan(plan: dict[str, Any]) -> str:
     return clip(json.dumps(plan, ensure_ascii=False, indent=1), _LONGEST_PLAN)
+
+
+def _recent(timeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a page has room for: the steps, and of the rest what came last before the violation."""
+    steps = [n for n, event in enumerate(timeline) if event["kind"] == "step"][:_MOST_EVENTS]
+    others = [n for n, event in enumerate(timeline) if event["kind"] != "step"]
+    room = max(_MOST_EVENTS - len(steps), 4)
+    return [timeline[n] for n in sorted(steps + others[-room:])]
 
 
 def _anchor(text: str) -> str:

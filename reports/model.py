@@ -32,7 +32,7 @@ from reports import words
 from reports.redact import redact
 from reports.verdict_line import Headline, headline
 
-__all__ = ["REPORT_SCHEMA", "Report", "from_record", "load", "redact", "save", "schema"]
+__all__ = ["REPORT_SCHEMA", "Report", "from_record", "load", "redact", "schema"]
 
 REPORT_SCHEMA = "isolation-report/1"
 CONTEXT_LINES = 3
@@ -199,7 +199,8 @@ def from_record(
     """The report of a record, as plain data.
 
     `applied` is the record with a baseline applied; its verdicts win. `source_root` is the bot's root: with it, the
-    lines around each finding's site are shown; files that cannot be read are left out. `replay` is the command shown for replaying a witness; ``{witness}`` in it stands for the witness's path.
+    lines around each finding's site are shown; files that cannot be read are left out. `replay` is
+    the command shown for replaying a witness; ``{witness}`` in it stands for the witness's path.
     """
     if applied is not None:
         record = applied.record
@@ -256,7 +257,8 @@ def from_record(
         soundness=SoundnessReport(**msgspec.structs.asdict(record.soundness)),
         performance=record.performance,
     )
-    plain: dict[str, Any] = msgspec.to_builtins(report)
+    # Through JSON, so that a report just made and one read back are equal down to the list.
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(report))
     return plain
 
 
@@ -275,31 +277,13 @@ def load(folder: Path) -> dict[str, Any]:
     return plain
 
 
-def save(report: dict[str, Any], record: RunRecord, out: Path) -> Path:
-    """Write `report.json` and the witnesses into a run's folder; returns the path of report.json.
-
-    Witnesses are exploits: a redacted report gets none.
-    """
-    from reports.json_report import write
-
-    out.mkdir(parents=True, exist_ok=True)
-    if not report["redacted"]:
-        for finding in record.findings:
-            plan = record.witnesses.get(finding.fingerprint)
-            if plan is not None and finding.witness:
-                path = out / finding.witness
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(plan)
-    return write(report, out)
-
-
 def schema() -> dict[str, Any]:
     """The JSON schema (2020-12) of report.json."""
-    made = msgspec.json.schema(Report)
+    made = msgspec.json.encode(msgspec.json.schema(Report))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Isolation report, version 1",
-        **made,
+        **msgspec.json.decode(made),
     }
 
 

@@ -51,7 +51,8 @@ def headline(
         return Headline(state="incomplete", line=line, reasons=(*facts, *gaps))
     if gaps or summary["not_exercised"] or summary["inert"]:
         closed = f"{summary['closed']} of {plural(applicable, 'item')}"
-        line = f"Nothing crossed beyond what is accepted, but only {closed} closed."
+        beyond = " beyond what is accepted" if summary["waived"] else ""
+        line = f"Nothing crossed{beyond}, but only {closed} closed."
         return Headline(state="incomplete", line=line, reasons=(*facts, *gaps))
     line = f"Isolation holds: {summary['closed']} of {plural(applicable, 'item')} closed."
     if summary["waived"]:

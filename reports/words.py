@@ -96,7 +96,7 @@ RULES: dict[str, RuleWords] = {
     ),
     "context-mismatch": RuleWords(
         "Work for one tenant runs as another",
-        "The work was started by {source}, but the bot believed that it was acting for {observer} when it touched "
+        "The work was started by {observer}, but the bot believed that it was acting for {source} when it touched "
         "{what}. Checks by tenant pass for the wrong one.",
         ("8.3.3", "8.4.1"),
     ),

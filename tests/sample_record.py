@@ -150,14 +150,15 @@ def make_item(number: int, verdict: VerdictName, findings: tuple[str, ...] = ())
     )
 
 
-def make_record(items: int = 24, findings: int = 8, **changes: Any) -> RunRecord:
-    """A record with `items` items and `findings` findings, spread over all verdicts. The last finding has no item."""
+def make_record(size: int = 24, leaks: int = 8, **changes: Any) -> RunRecord:
+    """A record with `size` items and `leaks` findings, spread over all verdicts. The last finding has no item.
+    `changes` replace whole fields."""
     made = []
-    verdicts = {number: VERDICTS[number % len(VERDICTS)] for number in range(items)}
+    verdicts = {number: VERDICTS[number % len(VERDICTS)] for number in range(size)}
     opened = [number for number, verdict in verdicts.items() if verdict == "open"]
     owners: dict[int, list[str]] = {number: [] for number in opened}
-    for number in range(findings):
-        if opened and number < findings - 1:
+    for number in range(leaks):
+        if opened and number < leaks - 1:
             owner = opened[number % len(opened)]
             owners[owner].append(fingerprint(number))
             made.append(make_finding(number, (f"item-{owner:03d}",)))

@@ -94,12 +94,12 @@ def run(loop: Any, program: list[list[Any]]) -> list[tuple[str, int, Any]]:
         elif kind == "get":
             try:
                 return await asyncio.wait_for(queues[op[1]].get(), op[2])
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 return "timeout"
         elif kind == "wait":
             try:
                 return await asyncio.wait_for(gates[op[1]].wait(), op[2])
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 return "timeout"
         elif kind == "set":
             gates[op[1]].set()

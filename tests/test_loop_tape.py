@@ -131,7 +131,7 @@ def test_a_cancelled_wait_may_be_held() -> None:
     async def impatient(log: list[str]) -> None:
         try:
             await asyncio.wait_for(asyncio.sleep(1), 1)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             log.append("timeout")
         else:
             log.append("done")
@@ -141,6 +141,62 @@ def test_a_cancelled_wait_may_be_held() -> None:
     loop = IsolationLoop(clock=VirtualClock(), tape=tape)
     two_lineages(loop, impatient(log), waits([], "b", [1, 0, 0]))
     assert log in (["timeout"], ["done"])
+
+
+def at_one(tape: Sequence[Deviation], a: Any, b: Any) -> list[str]:
+    """`a` and `b` get the loop and a log under their lineage, set timers for second 1, and the log comes back."""
+    log: list[str] = []
+    loop = IsolationLoop(clock=VirtualClock(), tape=tape)
+
+    async def body(prepare: Any) -> None:
+        prepare(loop, log)
+        await asyncio.sleep(2)
+
+    two_lineages(loop, body(a), body(b))
+    return log
+
+
+def test_later_arrivals_of_a_held_lineage_keep_their_order() -> None:
+    def a(loop: IsolationLoop, log: list[str]) -> None:
+        for number in range(3):
+            loop.call_at(1 + number / 1e9, log.append, f"a{number}")  # one round: within the clock's resolution
+
+    def b(loop: IsolationLoop, log: list[str]) -> None:
+        for number in range(3):
+            loop.call_at(1 + number / 1e9 + 1e-8, log.append, f"b{number}")
+
+    hold = Deviation(kind="hold", lineage="A", occurrence=1, amount=2)
+    assert at_one([], a, b) == ["a0", "a1", "a2", "b0", "b1", "b2"]
+    assert at_one([hold], a, b) == ["b0", "b1", "b2", "a0", "a1", "a2"]
+
+
+def chain(loop: IsolationLoop, log: list[str], name: str, number: int = 0) -> None:
+    log.append(f"{name}{number}")
+    if number < 7:
+        loop.call_soon(chain, loop, log, name, number + 1)
+
+
+def test_a_hold_counts_what_other_lineages_run() -> None:
+    def a(loop: IsolationLoop, log: list[str]) -> None:
+        loop.call_at(1, chain, loop, log, "a")
+        loop.call_at(1, log.append, "held")
+
+    def b(loop: IsolationLoop, log: list[str]) -> None:
+        loop.call_at(1, chain, loop, log, "b")
+
+    log = at_one([Deviation(kind="hold", lineage="A", occurrence=2, amount=4)], a, b)
+    assert log[: log.index("held")] == ["a0", "b0", "a1", "b1", "a2", "b2", "a3", "b3", "a4", "b4"]
+    assert [entry for entry in log if entry != "held"] == [f"{name}{n}" for n in range(8) for name in "ab"]
+
+
+def test_a_hold_goes_on_while_a_timer_is_due() -> None:
+    def a(loop: IsolationLoop, log: list[str]) -> None:
+        loop.call_at(1, log.append, "held")
+
+    def b(loop: IsolationLoop, log: list[str]) -> None:
+        loop.call_at(1, lambda: loop.call_later(0, log.append, "due"))
+
+    assert at_one([Deviation(kind="hold", lineage="A", occurrence=1, amount=9)], a, b) == ["due", "held"]
 
 
 DEVIATIONS = st.builds(
@@ -179,7 +235,7 @@ def test_holds_cost_no_virtual_time(a: list[float], b: list[float], occurrence: 
 def test_b_having_one_step_more_does_not_shift_the_tape_of_a() -> None:
     delay = Deviation(kind="delay", lineage="A", site=f"{HERE}:waits", occurrence=2, amount=10)
     for b in ([], [1], [0, 1, 0, 1, 1]):
-        log, loop = play([delay], [1, 1, 1], b)
+        _, loop = play([delay], [1, 1, 1], b)
         assert loop.deviations == [0]
         assert loop.time() == 13.0
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,7 +45,10 @@ ENCODINGS: dict[str, tuple[Callable[[str], str | bytes], str]] = {
     "sha1 upper": (lambda t: hashlib.sha1(t.encode()).hexdigest().upper(), "digest"),
     "sha256": (lambda t: b"id=" + hashlib.sha256(t.encode()).hexdigest().encode(), "digest"),
     **{
-        f"base64 {name} {before}": (lambda t, m=make, n=before: m(b"\xfb" * n + t.encode() + b"\xfb\xff").decode(), "base64")
+        f"base64 {name} {before}": (
+            lambda t, m=make, n=before: m(b"\xfb" * n + t.encode() + b"\xfb\xff").decode(),
+            "base64",
+        )
         for before in range(3)
         for name, make in (("std", base64.b64encode), ("urlsafe", base64.urlsafe_b64encode))
     },
@@ -142,7 +146,6 @@ def test_numbers_count_only_where_they_were_planted() -> None:
     assert SCANNER.scan_number("config.tenant", float(TWINS.b.numbers["config.tenant"]))[0].label == "B"
     assert SCANNER.scan_number("config.agent", small) == ()
     assert SCANNER.scan_number("elsewhere", small) == ()
-    assert SCANNER.scan_number("config.tenant", True) == ()
 
 
 def test_redaction_says_whose_and_which_and_leaves_the_rest() -> None:
@@ -167,6 +170,18 @@ def _principal(label: str, secrets: dict[str, str]) -> Principal:
         label=label, tenant=label, agent="x", platform="p", chat="1", user="2", credential="c" + label,
         display={}, secrets=secrets, numbers={}, pictures={},
     )  # fmt: skip
+
+
+def test_a_flag_is_no_number() -> None:
+    a, b = (msgspec.structs.replace(who, numbers={"config.tenant": n}) for who, n in ((TWINS.a, 1), (TWINS.b, 0)))
+    scanner = TokenScanner(msgspec.structs.replace(TWINS, a=a, b=b))
+    assert scanner.scan_number("config.tenant", 1) == (Mark("A", "config.tenant", "number"),)
+    assert scanner.scan_number("config.tenant", True) == ()
+
+
+def test_planted_numbers_that_are_equal_name_nobody() -> None:
+    a, b = (msgspec.structs.replace(who, numbers={"config.tenant": 9}) for who in (TWINS.a, TWINS.b))
+    assert TokenScanner(msgspec.structs.replace(TWINS, a=a, b=b)).scan_number("config.tenant", 9) == ()
 
 
 def test_canaries_without_a_common_beginning_are_found_too() -> None:

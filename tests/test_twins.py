@@ -98,6 +98,13 @@ def test_another_seed_gives_other_secrets() -> None:
     assert first.a.tenant != second.a.tenant
 
 
+def test_canaries_differ_early_even_when_chance_would_have_them_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fixtures.twins._HEAD", 5)  # leaves 36 beginnings for 34 canaries
+    twins = make_twins(TwinSpec())
+    tokens = [*twins.a.secrets.values(), *twins.b.secrets.values()]
+    assert len({token[:5].lower() for token in tokens}) == len(tokens)
+
+
 def test_a_target_says_how_ids_look() -> None:
     shapes = Shapes(tenant="t-{hex:32}", chat="{digits:6}", credential="{tenant}|{token}", platform=("irc", "xmpp"))
     twins = make_twins(TwinSpec(dimension="P"), shapes=shapes)

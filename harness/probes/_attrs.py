@@ -6,6 +6,7 @@ The value stays in the instance `__dict__` (or slot). Instances that are not wat
 from __future__ import annotations
 
 import abc
+import collections.abc
 import typing
 import weakref
 from collections.abc import Callable
@@ -18,7 +19,11 @@ from harness.probes._text import instance_dict
 from harness.probes._traced import Traced
 
 _MISSING: Any = object()
-_HARMLESS_BASES: tuple[Any, ...] = (object, abc.ABC, typing.Generic, typing.Protocol)
+HARMLESS: frozenset[Any] = frozenset(
+    [object, abc.ABC, typing.Generic, typing.Protocol, str, int, float]
+    + [getattr(collections.abc, name) for name in collections.abc.__all__]
+)
+"""Base classes outside the bot that leave attribute access alone."""
 _HOOKS = ("__getattr__", "__getattribute__", "__setattr__", "__delattr__")
 
 
@@ -193,7 +198,7 @@ def hookable(cls: type, ours: Callable[[str], bool]) -> bool:
     if type(cls) not in (type, abc.ABCMeta):
         return False
     for base in cls.__mro__:
-        if base in _HARMLESS_BASES:
+        if base in HARMLESS:
             continue
         if not ours(base.__module__):
             return False

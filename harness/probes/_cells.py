@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -97,6 +98,11 @@ class Ledger:
         """The recorder, or None when nothing is to be recorded."""
         recorder = _recorder.current()
         return recorder if recorder is not None and recorder.listening else None
+
+    def quiet(self) -> AbstractContextManager[None]:
+        """Nothing that happens in the body is recorded."""
+        recorder = _recorder.current()
+        return recorder.muted() if recorder is not None else nullcontext()
 
     # -- one cell -----------------------------------------------------------------------------------------------
 

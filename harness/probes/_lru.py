@@ -15,7 +15,7 @@ from harness.probes._text import key_text
 _original_lru_cache = functools.lru_cache
 _original_cache = functools.cache
 _CacheInfo: Any = functools._CacheInfo
-_make_key: Any = functools._make_key  # type: ignore[attr-defined]
+_make_key: Any = functools._make_key
 
 
 def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, ledger: Ledger) -> Callable[..., Any]:
@@ -109,7 +109,7 @@ class LruPatch:
 
         def lru_cache(maxsize: Any = 128, typed: bool = False) -> Any:
             if callable(maxsize) and isinstance(typed, bool):
-                return self._wrap(maxsize, 128, typed, lambda: _original_lru_cache(maxsize, typed))  # type: ignore[call-overload]
+                return self._wrap(maxsize, 128, typed, lambda: _original_lru_cache(maxsize, typed))
             if maxsize is not None and not isinstance(maxsize, int):
                 return _original_lru_cache(maxsize, typed)
             decorate = _original_lru_cache(maxsize, typed)
@@ -120,7 +120,7 @@ class LruPatch:
 
         functools.update_wrapper(lru_cache, _original_lru_cache)
         functools.update_wrapper(cache, _original_cache)
-        functools.lru_cache = lru_cache  # type: ignore[assignment]
+        functools.lru_cache = lru_cache
         functools.cache = cache
 
     def remove(self) -> None:

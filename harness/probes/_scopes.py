@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from harness.principal import Label
 from harness.probes._attrs import Watched
 from harness.probes._cells import ATTRIBUTE, Ledger, Place
 from harness.probes._text import fields, instance_dict
 from harness.probes._traced import items_of, new_place
-from harness.principal import Label
 
 _MISSING: Any = object()
 _ASSIGNED = re.compile(r"^([A-Za-z_]\w*)\s*(?::[^=\n]+)?=(?!=)", re.MULTILINE)
@@ -118,7 +117,7 @@ class Scope:
 def put_slot(holder: Any, name: str, value: Any) -> None:
     """Set a slot by its member descriptor, past `__setattr__` and our own descriptors."""
     for cls in type(holder).__mro__:
-        member = vars(cls).get(name)
+        member: Any = vars(cls).get(name)
         member = getattr(member, "_member", None) or member
         if hasattr(member, "__set__"):
             member.__set__(holder, value)
@@ -170,9 +169,8 @@ def assigned_names(module: ModuleType) -> frozenset[str] | None:
     return frozenset(_ASSIGNED.findall(source))
 
 
-def in_order(names: Iterator[tuple[str, Any]] | list[tuple[str, Any]], first: frozenset[str] | None) -> list[tuple[str, Any]]:
+def in_order(names: list[tuple[str, Any]], first: frozenset[str] | None) -> list[tuple[str, Any]]:
     """Names the module assigns before those it only imports: a surface is named after where it is made."""
-    listed = list(names)
     if first is None:
-        return listed
-    return sorted(listed, key=lambda item: item[0] not in first)
+        return names
+    return sorted(names, key=lambda item: item[0] not in first)

@@ -16,6 +16,7 @@ import uuid
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from types import MemberDescriptorType
 from typing import Any
 
@@ -125,7 +126,7 @@ class _Renderer:
             self.text("]")
         elif isinstance(value, (set, frozenset)):
             # Iteration order depends on the hash seed; the text must not.
-            self.text("{" + ", ".join(sorted(key_text(e) for e, _ in zip(elements(value), range(MAX_NODES)))) + "}")
+            self.text("{" + ", ".join(sorted(key_text(e) for e in islice(elements(value), MAX_NODES))) + "}")
         else:
             self.text(f"{_name(value)}(")
             self.pairs(fields(value), depth)
@@ -148,7 +149,8 @@ def _name(value: Any) -> str:
 
 def elements(container: Any) -> Iterator[Any]:
     """The elements of a list, tuple, deque, set, frozenset or dict (its keys), past any overridden method."""
-    for base in (dict, list, tuple, deque, set, frozenset):
+    bases: tuple[Any, ...] = (dict, list, tuple, deque, set, frozenset)
+    for base in bases:
         if isinstance(container, base):
             return iter(base.__iter__(container))
     raise TypeError(f"no elements in {type(container).__name__}")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import abc
 import asyncio
 import collections
-import gc
 import itertools
 import logging
 import queue
@@ -18,16 +17,17 @@ import re
 import sys
 import types
 import weakref
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
 from harness.principal import Label
-from harness.probes._attrs import AttributeCell, ClassHook, hookable
+from harness.probes._attrs import HARMLESS, AttributeCell, ClassHook, hookable
 from harness.probes._cells import ATTRIBUTE, Ledger, Place
-from harness.probes._scopes import Scope, Snapshot, Writers, assigned_names, in_order, put_slot
-from harness.probes._text import fields, instance_dict
+from harness.probes._references import Candidate, Inside, bind, bindable, distinct, referrers
+from harness.probes._scopes import Scope, Snapshot, Writers, assigned_names, in_order
+from harness.probes._text import instance_dict
 from harness.probes._traced import STANDINS, Traced, items_of, new_place, stand_in
 
 DEPTH = 6
@@ -59,20 +59,6 @@ HOLDERS: dict[type, str] = {
 """Standard-library holders and the attribute in which they keep their elements."""
 
 
-class Candidate:
-    """A plain container met on the walk, with every way it was met (`holders`)."""
-
-    __slots__ = ("holders", "label", "obj", "prefix", "replaceable", "surface")
-
-    def __init__(self, obj: Any, surface: str, prefix: str, label: Label | None) -> None:
-        self.obj = obj
-        self.surface = surface
-        self.prefix = prefix
-        self.label = label
-        self.replaceable = True
-        self.holders: list[tuple[Any, Any]] = []
-
-
 class Walker:
     """Keeps what was found in this process. `ours` says whether a module name belongs to the bot."""
 
@@ -83,7 +69,7 @@ class Walker:
         self.hooks: dict[type, ClassHook] = {}
         self.snapshots: dict[int, Snapshot] = {}
         self.traced: list[tuple[Place, Any, int]] = []
-        self.replaced = 0
+        self._whole_heap = False
         self._retry: dict[int, Candidate] = {}
         self._modules: dict[str, ModuleType] = {}
         self._assigned: dict[int, frozenset[str] | None] = {}
@@ -96,8 +82,13 @@ class Walker:
 
     # -- one walk -----------------------------------------------------------------------------------------------
 
-    def walk(self, modules: Iterable[tuple[str, ModuleType]], writers: Writers | None) -> None:
-        """Find what is new or changed since the last walk. With `writers` the differences are recorded."""
+    def walk(
+        self, modules: Iterable[tuple[str, ModuleType]], writers: Writers | None, *, whole_heap: bool = False
+    ) -> None:
+        """Find what is new or changed since the last walk. With `writers` the differences are recorded. With
+        `whole_heap` references are looked for everywhere, not only on the paths of this walk; that sees nothing
+        after `gc.freeze()` and takes some 100 ms."""
+        self._whole_heap = whole_heap
         self._new_modules(modules)
         self._compare(writers)
         self._drain()
@@ -144,9 +135,9 @@ class Walker:
             label = scope.label
             kind = type(value)
             if not scope.fresh and writers is not None:
-                if not scope.hooked and (kind not in _LEAVES or isinstance(value, (str, int, float, bytes, type(None)))):
-                    if not isinstance(value, (type, Traced)):
-                        scope.note(self.ledger, name, value, writers)
+                data = kind not in _LEAVES or isinstance(value, (str, int, float, bytes, type(None)))
+                if data and not scope.hooked and not isinstance(value, (type, Traced)):
+                    scope.note(self.ledger, name, value, writers)
                 cell = scope.watched.place(name).cells.get(ATTRIBUTE)
                 label = cell.by if cell is not None else label
             if kind not in _LEAVES:
@@ -171,8 +162,7 @@ class Walker:
         replaceable: bool,
     ) -> None:
         kind = type(value)
-        subclass = not isinstance(value, Traced) and isinstance(value, (dict, list, set, deque))
-        if kind in STANDINS or subclass:
+        if kind in STANDINS or self._subclass(kind):
             replaceable = replaceable and kind in STANDINS
             candidate = self._candidates.get(id(value))
             if candidate is None:
@@ -188,14 +178,14 @@ class Walker:
         elif kind in HOLDERS:
             inner = (instance_dict(value) or {}).get(HOLDERS[kind])
             if inner is not None and depth < DEPTH and not isinstance(inner, Traced):
-                slot = _Inside(value)
+                slot = Inside(value)
                 name = HOLDERS[kind]
                 self._queue.append((inner, f"{surface}.{name}", prefix, slot, name, depth + 1, label, replaceable))
         elif isinstance(value, type):
-            if id(value) not in self.scopes and type(value) in (type, abc.ABCMeta) and self.ours(value.__module__):
-                if not issubclass(value, BaseException):
-                    scope = Scope(value, f"{value.__module__}.{value.__qualname__}", "", depth, self.ledger)
-                    self._enter(scope, value)
+            plain = type(value) in (type, abc.ABCMeta) and not issubclass(value, BaseException)
+            if plain and id(value) not in self.scopes and self.ours(value.__module__):
+                scope = Scope(value, f"{value.__module__}.{value.__qualname__}", "", depth, self.ledger)
+                self._enter(scope, value)
         elif isinstance(value, Traced) or kind is tuple:
             if kind is tuple and depth < DEPTH:
                 for index, element in enumerate(value[:WIDTH]):
@@ -209,6 +199,10 @@ class Walker:
                 if type(inner) in STANDINS:
                     self._queue.append((inner, f"{surface}.{name}", prefix, None, name, DEPTH - 1, label, False))
 
+    def _subclass(self, kind: type) -> bool:
+        """A container type of the bot's own, or a Counter: compared between steps, never replaced."""
+        return issubclass(kind, (dict, list, set, deque)) and (kind is Counter or self.ours(kind.__module__))
+
     def _instance(self, value: Any, surface: str, prefix: str, depth: int, label: Label | None) -> None:
         known = self.scopes.get(id(value))
         if (known is not None and known.holder is value) or depth >= DEPTH or len(self.scopes) > MOST:
@@ -221,7 +215,7 @@ class Walker:
             safe = self._hookable[kind] = hookable(kind, self.ours)
         scope = Scope(value, surface, prefix, depth + 1, self.ledger)
         scope.label = label
-        scope.replaceable = safe or all(base is object or self.ours(base.__module__) for base in kind.__mro__)
+        scope.replaceable = safe or all(base in HARMLESS or self.ours(base.__module__) for base in kind.__mro__)
         scope.hooked = safe
         if safe:
             hook = self.hooks.get(kind)
@@ -265,14 +259,13 @@ class Walker:
             number: sys.getrefcount(candidate.obj) - self._overhead - extra[number] - self._own(candidate)
             for number, candidate in found.items()
         }
-        # Frozen objects are invisible to get_referrers: there only the paths of this walk count.
-        known = _referrers(found) if gc.get_freeze_count() == 0 and len(self._modules) and self.replaced == 0 else None
+        known = referrers(found) if self._whole_heap else None
         done: dict[int, Any] = {}
         # Inner ones first, so that the copy of the outer one already holds them.
         for number in reversed(list(found)):
             candidate = found[number]
-            holders = known[number] if known is not None else _distinct(candidate.holders)
-            if candidate.replaceable and len(holders) == counts[number] and all(_bindable(h, k) for h, k in holders):
+            holders = known[number] if known is not None else distinct(candidate.holders)
+            if candidate.replaceable and len(holders) == counts[number] and all(bindable(h, k) for h, k in holders):
                 self._put(candidate, holders, done)
             else:
                 self._observe(number, candidate)
@@ -290,15 +283,14 @@ class Walker:
         place = new_place(original, self.ledger, candidate.surface, candidate.prefix)
         copy = stand_in(original, place)
         for holder, key in holders:
-            _bind(holder, key, copy)
+            bind(holder, key, copy)
             if id(holder) in done:
-                _bind(done[id(holder)], key, copy)
+                bind(done[id(holder)], key, copy)
         done[id(original)] = copy
         self.snapshots.pop(id(original), None)
         self.ledger.seed(place, items_of(copy), candidate.label)
         depth = candidate.surface.count("[]") + 1
         self.traced.append((place, weakref.ref(copy), depth))
-        self.replaced += 1
 
     def _observe(self, number: int, candidate: Candidate) -> None:
         if number not in self.snapshots:
@@ -319,120 +311,10 @@ class Walker:
     def _calibrate(self) -> int:
         """How many references a candidate has besides its holders, on this interpreter."""
         found = {0: Candidate([], "", "", None)}
-        return [sys.getrefcount(candidate.obj) for candidate in found.values()][0]
+        return next(sys.getrefcount(candidate.obj) for candidate in found.values())
 
     def remove(self) -> None:
         """Give hooked classes back as they were."""
         for hook in self.hooks.values():
             hook.remove()
         self.hooks.clear()
-
-
-class _Inside:
-    """Stands for the namespace of a standard-library holder."""
-
-    __slots__ = ("holder",)
-
-    def __init__(self, holder: Any) -> None:
-        self.holder = holder
-
-
-def _distinct(holders: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    seen: dict[tuple[int, Any], tuple[Any, Any]] = {}
-    for holder, key in holders:
-        base = holder.holder if isinstance(holder, (Scope, _Inside)) else holder
-        seen[(id(base), key if isinstance(key, (str, int)) else id(key))] = (holder, key)
-    return list(seen.values())
-
-
-def _bindable(holder: Any, key: Any) -> bool:
-    if isinstance(holder, Scope):
-        return holder.holder is not None
-    return isinstance(holder, (_Inside, _Attribute, dict, list, deque))
-
-
-def _bind(holder: Any, key: Any, value: Any) -> None:
-    if isinstance(holder, Scope):
-        holder.put(key, value)
-    elif isinstance(holder, _Inside):
-        dict.__setitem__(instance_dict(holder.holder) or {}, key, value)
-    elif isinstance(holder, _Attribute):
-        holder.put(key, value)
-    elif isinstance(holder, OrderedDict):
-        OrderedDict.__setitem__(holder, key, value) if not isinstance(holder, Traced) else dict.__setitem__(
-            holder, key, value
-        )
-    elif isinstance(holder, dict):
-        dict.__setitem__(holder, key, value)
-    elif isinstance(holder, list):
-        list.__setitem__(holder, key, value)
-    else:
-        deque.__setitem__(holder, key, value)
-
-
-class _Attribute:
-    """A class or an instance without a `__dict__` of its own, found as a referrer."""
-
-    __slots__ = ("holder",)
-
-    def __init__(self, holder: Any) -> None:
-        self.holder = holder
-
-    def put(self, name: str, value: Any) -> None:
-        if isinstance(self.holder, type):
-            type.__setattr__(self.holder, name, value)
-        else:
-            put_slot(self.holder, name, value)
-
-
-def _referrers(found: dict[int, Candidate]) -> dict[int, list[tuple[Any, Any]]]:
-    """Every rebindable reference to each candidate, by one pass over the heap."""
-    known: dict[int, list[tuple[Any, Any]]] = {number: [] for number in found}
-    classes = {id(gc.get_referents(vars(cls))[0]): cls for cls in _classes()}
-    mine = {id(known), id(found)}
-    objects = [candidate.obj for candidate in found.values()]
-    mine.add(id(objects))
-    for referrer in gc.get_referrers(*objects):
-        if id(referrer) in mine or isinstance(referrer, (Candidate, Snapshot, types.FrameType)):
-            continue
-        if isinstance(referrer, dict):
-            cls = classes.get(id(referrer))
-            for key, value in dict.items(referrer):
-                if id(value) in known and found[id(value)].obj is value:
-                    known[id(value)].append((_Attribute(cls) if cls is not None else referrer, key))
-        elif isinstance(referrer, (list, deque)):
-            base: Any = list if isinstance(referrer, list) else deque
-            for index, value in enumerate(base.__iter__(referrer)):
-                if id(value) in known:
-                    known[id(value)].append((referrer, index))
-        elif not isinstance(referrer, (type, tuple, set, frozenset, types.CellType, ModuleType)):
-            _from_instance(referrer, known)
-    return {number: _distinct_raw(holders) for number, holders in known.items()}
-
-
-def _from_instance(referrer: Any, known: dict[int, list[tuple[Any, Any]]]) -> None:
-    own = instance_dict(referrer)
-    for name, value in list(fields(referrer)):
-        if id(value) in known:
-            holder: Any = own if own is not None and own.get(name) is value else _Attribute(referrer)
-            known[id(value)].append((holder, name))
-
-
-def _distinct_raw(holders: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    seen: dict[tuple[int, int], tuple[Any, Any]] = {}
-    for holder, key in holders:
-        base = holder.holder if isinstance(holder, _Attribute) else holder
-        seen[(id(base), hash(key) if isinstance(key, (str, int)) else id(key))] = (holder, key)
-    return list(seen.values())
-
-
-def _classes() -> list[type]:
-    """Every class in the process."""
-    seen: set[type] = {object}
-    todo: list[type] = [object]
-    while todo:
-        for cls in type.__subclasses__(todo.pop()):
-            if cls not in seen:
-                seen.add(cls)
-                todo.append(cls)
-    return list(seen)

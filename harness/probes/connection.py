@@ -38,16 +38,19 @@ class Link:
         self.capture = Capture()
         self.schema: Schema | None = None
         self.stale = True
-        self._version: int = -1
+        self._version = -1
+        self._temp_version = -1
         self._have: dict[tuple[str, str], TableInfo] = {}
         self._fragile: set[tuple[str, str]] = set()
         self._registered = False
 
     def refresh(self, connection: sqlite3.Connection) -> Schema:
         """The schema as it stands; read again only after a change, by whichever connection."""
-        with plain(connection) as cursor:
-            version = cursor.execute("PRAGMA main.schema_version").fetchone()[0]
-            if self.schema is None or self.stale or version != self._version:
+        probe = sqlite3.Cursor(connection)
+        probe.row_factory = None
+        version = probe.execute("PRAGMA main.schema_version").fetchone()[0]
+        if self.schema is None or self.stale or version != self._version:
+            with plain(connection) as cursor:
                 self.schema = read_schema(cursor)
                 self._version = version
                 self.stale = False
@@ -55,7 +58,7 @@ class Link:
                 changed = [key for key, table in self._have.items() if now.get(key) != table]
                 for key in changed:
                     drop(cursor, trigger_names(self._have.pop(key)))
-            return self.schema
+        return self.schema
 
     def arm(self, connection: sqlite3.Connection, names: Iterable[str]) -> None:
         """Make sure that the tables of these names (lower case) have their triggers."""
@@ -79,6 +82,7 @@ class Link:
                 self._have[key] = table
                 if connection.in_transaction:
                     self._fragile.add(key)
+        self._temp_version = _temp_version(connection)
 
     def disarm(self, connection: sqlite3.Connection) -> None:
         """Remove every trigger: ALTER TABLE refuses a change that a trigger depends on."""
@@ -91,14 +95,25 @@ class Link:
 
     def _verify(self, connection: sqlite3.Connection) -> None:
         """Triggers made inside a transaction vanish when it is rolled back."""
+        if _temp_version(connection) == self._temp_version:
+            if not connection.in_transaction:
+                self._fragile.clear()
+            return
         with plain(connection) as cursor:
             there = {row[0] for row in cursor.execute("SELECT name FROM sqlite_temp_master WHERE type = 'trigger'")}
         for key in list(self._fragile):
             table = self._have.get(key)
             if table is None or trigger_names(table)[0] not in there:
                 self._have.pop(key, None)
+        self._temp_version = _temp_version(connection)
         if not connection.in_transaction:
             self._fragile.clear()
+
+
+def _temp_version(connection: sqlite3.Connection) -> int:
+    cursor = sqlite3.Cursor(connection)
+    cursor.row_factory = None
+    return int(cursor.execute("PRAGMA temp.schema_version").fetchone()[0])
 
 
 @contextmanager

@@ -5,9 +5,10 @@ it cannot see: `stat` and `exists`, libraries that open files in C (SQLite's are
 is opened with `dir_fd`, whose audit event does not say which folder is meant.
 """
 
+# Audit events speak in strings, and the hook runs at every call: os.path, not pathlib.
+# ruff: noqa: PTH100, PTH103, PTH105, PTH110, PTH112, PTH113, PTH115, PTH117, PTH118, PTH120
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import sys
@@ -18,35 +19,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import msgspec
-
 from harness import containment
 from harness.errors import ContainmentError
 from harness.flow import FLOW
-from harness.principal import Label, Principal
+from harness.principal import Label
+from harness.probes.contents import Contents, stat_of
 from harness.probes.paths import is_code, is_database, is_device, pattern_of
 from harness.recorder import Recorder, current
 from harness.target import Facts
 from harness.trace import Access, Mark
 
-SCAN_BYTES = 1 << 20
-"""At most this many bytes of a file are scanned for canaries."""
-
 PLANT = "isolation_plant.txt"
-
-_OVERLAP = 256  # appended text is scanned from this much before the end last seen: a canary may straddle it
-_open = open
-
-
-class _Written(msgspec.Struct):
-    """A file opened for writing whose content is still to be looked at. `start` is the offset of what the opener
-    wrote, `known` the canaries that were there before, `stamp` (mtime, size) when it was last looked at."""
-
-    access: Access
-    start: int
-    known: frozenset[Mark]
-    append: bool
-    stamp: tuple[int, int] | None = None
 
 
 class _TempNames:
@@ -83,9 +66,7 @@ class FileProbe:
 
     def _reset(self) -> None:
         self._writers: dict[str, Label] = {}
-        self._pending: dict[str, _Written] = {}
-        self._contents: dict[tuple[str, int, int, int], tuple[tuple[Mark, ...], str | None]] = {}
-        self._pictures: dict[bytes, str] = {}
+        self._contents = Contents()
         self._databases: set[str] = set()
         self._patterns: dict[str, str] = {}
 
@@ -110,16 +91,14 @@ class FileProbe:
         sys.dont_write_bytecode = True  # a late import of the bot must not write beside its source
         recorder = current()
         if recorder is not None:
-            for principal in (recorder.twins.a, recorder.twins.b):
-                self._pictures.update(_picture_digests(principal))
+            self._contents.know_pictures(recorder.twins)
         FileProbe._active = self
 
     def between(self) -> None:
         """Look at what was written since."""
         recorder = current()
         if recorder is not None:
-            for path in list(self._pending):
-                self._settle(recorder, path)
+            self._contents.settle_all(recorder)
 
     def finish(self) -> None:
         """Look at what was written last, and let go of the process."""
@@ -187,7 +166,7 @@ class FileProbe:
         flags = flags if isinstance(flags, int) else 0
         access = flags & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)
         writes = access != os.O_RDONLY or bool(flags & os.O_TRUNC)
-        state = _stat(full)
+        state = stat_of(full)
         if state is not None and not stat.S_ISREG(state.st_mode):
             return
         if writes:
@@ -195,22 +174,22 @@ class FileProbe:
         key = self._key(full)
         if key is None or (state is None and not flags & os.O_CREAT) or (state is not None and flags & os.O_EXCL):
             return  # not ours, or the call is about to fail
-        self._settle(recorder, full)
+        self._contents.settle(recorder, full)
         kept = writes and not flags & os.O_TRUNC
         if state is not None and access != os.O_WRONLY and not flags & os.O_TRUNC and not is_code(full):
             self._read(recorder, full, key, state)
         if writes and os.path.isdir(os.path.dirname(full)):
             append = bool(flags & os.O_APPEND)
             start = state.st_size if state is not None and append else 0
-            known = self._content(recorder, full, state)[0] if state is not None and kept and not append else ()
+            known = self._contents.of(recorder, full, state)[0] if state is not None and kept and not append else ()
             owner = self._owner(recorder, key) if state is not None else self._declared(recorder, key)
             mode = "append" if append else "update" if kept and state is not None else "write"
             written = self._record(recorder, "write", key, owner=owner, takes=True, detail={"mode": mode})
             if written is not None:
-                self._pending[full] = _Written(written, start, frozenset(known), append)
+                self._contents.opened(full, written, start=start, known=known, append=append)
 
     def _read(self, recorder: Recorder, full: str, key: str, state: os.stat_result) -> None:
-        marks, picture = self._content(recorder, full, state)
+        marks, picture = self._contents.of(recorder, full, state)
         detail: dict[str, Any] = {"mode": "read"} if picture is None else {"mode": "read", "picture": picture}
         self._record(recorder, "read", key, owner=self._owner(recorder, key), marks=marks, detail=detail)
 
@@ -222,14 +201,14 @@ class FileProbe:
             return
         self._contain(target, "moving a file to")
         self._contain(source, "moving away")
-        state = _stat(source)
+        state = stat_of(source)
         if state is None:
             return
         folder = stat.S_ISDIR(state.st_mode)
         for full in (source, target):
-            self._settle(recorder, full)
+            self._contents.settle(recorder, full)
         before, after = self._key(source, folder=folder), self._key(target, folder=folder)
-        content = ((), None) if folder else self._content(recorder, source, state)
+        content = ((), None) if folder else self._contents.of(recorder, source, state)
         owner = None
         if before is not None:
             owner = self._owner(recorder, before)
@@ -243,8 +222,8 @@ class FileProbe:
                 detail["picture"] = content[1]
             self._record(recorder, "write", after, owner=former, takes=True, marks=content[0], detail=detail)
         self._rekey(before, after)
-        for full in [f for f in self._pending if f in (source, target) or f.startswith(source + os.sep)]:
-            del self._pending[full]
+        self._contents.forget(source)
+        self._contents.forget(target)
 
     def _rekey(self, before: str | None, after: str | None) -> None:
         """Ownership moves with what is moved; what was overwritten keeps its first writer."""
@@ -271,10 +250,10 @@ class FileProbe:
         key = self._key(full, folder=stat.S_ISDIR(state.st_mode))
         if key is None:
             return
-        self._settle(recorder, full)
+        self._contents.settle(recorder, full)
         self._record(recorder, "delete", key, owner=self._owner(recorder, key))
         self._writers.pop(key, None)
-        self._pending.pop(full, None)
+        self._contents.forget(full)
 
     def made(self, recorder: Recorder, args: tuple[Any, ...]) -> None:
         """``os.mkdir``: (path, mode, dir_fd). Making what is there already changes nothing and is no access."""
@@ -309,8 +288,8 @@ class FileProbe:
         if key is not None and not os.path.lexists(target):
             source = os.path.join(os.path.dirname(target), os.fsdecode(args[0])) if len(args) == 3 else args[0]
             full = self._full(source)
-            state = None if full is None else _stat(full)
-            marks = () if full is None or state is None else self._content(recorder, full, state)[0]
+            state = None if full is None else stat_of(full)
+            marks = () if full is None or state is None else self._contents.of(recorder, full, state)[0]
             self._record(recorder, "write", key, owner=self._declared(recorder, key), takes=True, marks=marks)
 
     def truncated(self, recorder: Recorder, args: tuple[Any, ...]) -> None:
@@ -321,8 +300,10 @@ class FileProbe:
         self._contain(full, "truncating")
         key = self._key(full)
         if key is not None and os.path.isfile(full):
-            self._settle(recorder, full)
-            self._record(recorder, "write", key, owner=self._owner(recorder, key), takes=True, detail={"mode": "truncate"})
+            self._contents.settle(recorder, full)
+            self._record(
+                recorder, "write", key, owner=self._owner(recorder, key), takes=True, detail={"mode": "truncate"}
+            )
 
     def changed(self, recorder: Recorder, args: tuple[Any, ...]) -> None:
         """``os.chmod``, ``os.chown``, ``os.utime``: (path or descriptor, ...). Contained, not recorded."""
@@ -389,66 +370,12 @@ class FileProbe:
     def _owner(self, recorder: Recorder, key: str) -> Label | None:
         return self._declared(recorder, key) or self._writers.get(key)
 
-    def _content(self, recorder: Recorder, full: str, state: os.stat_result) -> tuple[tuple[Mark, ...], str | None]:
-        """Canaries in a file, and the picture slot whose bytes it holds."""
-        stamp = (full, state.st_ino, state.st_mtime_ns, state.st_size)
-        if stamp not in self._contents:
-            self._contents[stamp] = self._look(recorder, _bytes(recorder, full, 0))
-        return self._contents[stamp]
-
-    def _look(self, recorder: Recorder, data: bytes) -> tuple[tuple[Mark, ...], str | None]:
-        picture = self._pictures.get(hashlib.sha1(data, usedforsecurity=False).digest()) if self._pictures else None
-        return recorder.marks(data), picture
-
-    def _settle(self, recorder: Recorder, full: str) -> None:
-        """Report what the last opener of `full` wrote, in the opener's name."""
-        written = self._pending.get(full)
-        state = None if written is None else _stat(full)
-        if written is None or state is None or written.stamp == (state.st_mtime_ns, state.st_size):
-            return
-        marks, picture = self._look(recorder, _bytes(recorder, full, written.start))
-        new = tuple(mark for mark in marks if mark not in written.known)
-        written.stamp = (state.st_mtime_ns, state.st_size)
-        if written.append:
-            written.start = max(written.start, state.st_size - _OVERLAP)
-        else:
-            written.known |= frozenset(marks)
-        if new or picture is not None:
-            detail = {**written.access.detail, "content": True}
-            if picture is not None:
-                detail["picture"] = picture
-            recorder.accesses.append(
-                msgspec.structs.replace(written.access, seq=len(recorder.accesses), marks=new, detail=detail)
-            )
-
-
-def _picture_digests(principal: Principal) -> dict[bytes, str]:
-    return {
-        hashlib.sha1(data, usedforsecurity=False).digest(): slot for slot, data in principal.pictures.items() if data
-    }
-
 
 def _path_of_fd(descriptor: int) -> str | None:
     try:
         return os.readlink(f"/proc/self/fd/{descriptor}")
     except OSError:  # no /proc on this platform, or the descriptor is closed
         return None
-
-
-def _stat(full: str) -> os.stat_result | None:
-    try:
-        return os.stat(full)
-    except (OSError, ValueError):
-        return None
-
-
-def _bytes(recorder: Recorder, full: str, start: int) -> bytes:
-    try:
-        with recorder.muted(), _open(full, "rb") as file:
-            file.seek(start)
-            return file.read(SCAN_BYTES)
-    except OSError:
-        return b""
 
 
 _HANDLERS: dict[str, Callable[[FileProbe, Recorder, tuple[Any, ...]], None]] = {

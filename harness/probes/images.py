@@ -160,8 +160,12 @@ def settle(events: Sequence[RowEvent]) -> tuple[list[RowEvent], list[RowEvent]]:
                 gone.discard((id(event.table), _identity(event)))  # recursive_triggers showed this REPLACE as well
                 continue
             written.append(event)
+            if event.op != "delete":  # the row the conflicts were about is written: the next one starts afresh
+                gone = {entry for entry in gone if entry[0] != id(event.table)}
             continue
-        follower = next((e for e in events[index + 1 :] if e.table is event.table and e.op in ("insert", "update")), None)
+        follower = next(
+            (e for e in events[index + 1 :] if e.table is event.table and e.op in ("insert", "update")), None
+        )
         if follower is not None and _wins(event, follower):
             if (id(event.table), _identity(event)) not in gone:
                 written.append(RowEvent(op="replace", table=event.table, old=event.old))

@@ -52,7 +52,7 @@ class KeyProbe:
         """Walk from every module of the bot and put the stand-ins in place."""
         self._roots = tuple(str(root.resolve()).rstrip("/") + "/" for root in roots)
         self._ours.clear()
-        self._walk(None)
+        self._walk(None, whole_heap=True)
 
     def begin(self, folder: Path) -> None:
         """Forget owners and repeats of an earlier run; what was replaced meanwhile is not a finding."""
@@ -121,11 +121,11 @@ class KeyProbe:
         self._lru.remove()
         self._walker.remove()
 
-    def _walk(self, writers: Writers | None) -> None:
+    def _walk(self, writers: Writers | None, *, whole_heap: bool = False) -> None:
         recorder = _recorder.current()
         modules = [(name, module) for name, module in list(sys.modules.items()) if self._is_ours(name)]
         if recorder is None or writers is not None:
-            self._walker.walk(modules, writers)
+            self._walker.walk(modules, writers, whole_heap=whole_heap)
             return
         with recorder.muted():
             self._walker.walk(modules, None)

@@ -1,5 +1,7 @@
 """Paths as the file probe reports them: the pattern of a path without whose it is, and what is nobody's business."""
 
+# Paths are strings here, relative and with forward slashes.
+# ruff: noqa: PTH122
 from __future__ import annotations
 
 import os

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from harness.probes.schema import PREFIX, Schema, TableInfo, quoted
+
+Node: TypeAlias = Any
+"""A sqlglot node: the name of their base class differs between its releases."""
 
 HIDDEN = PREFIX + "rows"
 BLOB = "\x01"
@@ -58,7 +60,7 @@ class Rewritten(msgspec.Struct, frozen=True):
     exact: bool
 
 
-def rewrite(tree: exp.Expression, schema: Schema, owner_columns: Sequence[str]) -> Rewritten:
+def rewrite(tree: Node, schema: Schema, owner_columns: Sequence[str]) -> Rewritten:
     """Rewrite a parsed SELECT or compound (changed in place). Raises Unsupported."""
     work = _Rewriter(schema, frozenset(name.lower() for name in owner_columns))
     work.query(tree, work.ctes(tree, {}), filtering=False, top=True)
@@ -67,20 +69,23 @@ def rewrite(tree: exp.Expression, schema: Schema, owner_columns: Sequence[str]) 
 
 def leaves(rewritten: Rewritten, value: Any) -> Iterator[Leaf]:
     """The leaves in one value of the hidden column. A row met twice in it comes twice."""
-    if isinstance(value, (str, bytes)):
-        value = json.loads(value)
-    if not isinstance(value, list) or not value:
-        return
-    if type(value[0]) is not int:
-        for item in value:
-            yield from leaves(rewritten, item)
-        return
-    source = rewritten.sources[value[0]]
-    if value[1] is None:
-        return  # the empty side of an outer join
+    todo = [value]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, str):
+            value = json.loads(value)
+        if not value:
+            continue
+        if type(value[0]) is not int:
+            todo.extend(reversed(value))
+        elif value[1] is not None:  # None: the empty side of an outer join
+            yield _leaf(rewritten.sources[value[0]], value)
+
+
+def _leaf(source: Source, value: list[Any]) -> Leaf:
     first = 2 + len(source.key)
     second = first + len(source.owners)
-    yield Leaf(
+    return Leaf(
         value[0],
         tuple(_plain(item) for item in value[2:first]),
         tuple(_plain(item) for item in value[first:second]),
@@ -103,7 +108,7 @@ class _Rewriter:
         self._names = 0
         self._views = 0
 
-    def ctes(self, tree: exp.Expression, outer: dict[str, bool]) -> dict[str, bool]:
+    def ctes(self, tree: Node, outer: dict[str, bool]) -> dict[str, bool]:
         """Rewrite the common table expressions of `tree`; name -> whether it carries the hidden column."""
         known = dict(outer)
         clause = part(tree, "with")
@@ -120,7 +125,7 @@ class _Rewriter:
             known[name] = True
         return known
 
-    def query(self, tree: exp.Expression, ctes: dict[str, bool], *, filtering: bool, top: bool = False) -> None:
+    def query(self, tree: Node, ctes: dict[str, bool], *, filtering: bool, top: bool = False) -> None:
         """Add the hidden column to a SELECT or to every branch of a compound."""
         if isinstance(tree, exp.Select):
             self._select(tree, ctes, filtering, top)
@@ -136,7 +141,7 @@ class _Rewriter:
             raise Unsupported(type(tree).__name__)
 
     def _select(self, select: exp.Select, ctes: dict[str, bool], filtering: bool, top: bool) -> None:
-        inner = [node for node in nested(select)]
+        inner = list(nested(select))
         packs: list[str] = []
         for holder in sources_of(select):
             pack = self._source(select, holder, ctes, filtering)
@@ -153,7 +158,8 @@ class _Rewriter:
         elif select.args.get("distinct"):
             hidden = self._without_distinct(select, hidden)
         column = exp.alias_(exp.Var(this=hidden), HIDDEN)
-        simple = not any(part(select, name) for name in ("group", "having", "order", "distinct", "windows"))
+        ordered = any(part(select, name) for name in ("group", "having", "order", "distinct", "windows"))
+        simple = not ordered and not any(item.find(exp.Window) for item in select.expressions)
         if top and simple:
             select.set("expressions", [column])
         else:
@@ -175,7 +181,7 @@ class _Rewriter:
         select.set("group", exp.Group(expressions=ordinals))
         return f"json_group_array({hidden})"
 
-    def _source(self, select: exp.Select, node: exp.Expression, ctes: dict[str, bool], filtering: bool) -> str:
+    def _source(self, select: exp.Select, node: Node, ctes: dict[str, bool], filtering: bool) -> str:
         """SQL of the leaf (or hidden column) of one thing in FROM; empty for what has no rows of its own."""
         if isinstance(node, exp.Subquery):
             if not isinstance(node.this, exp.Query):
@@ -229,13 +235,13 @@ class _Rewriter:
         return f"json_array({len(self.sources) - 1}, {', '.join(parts)})"  # in hundreds: a call takes 127 arguments
 
 
-def part(tree: exp.Expression, name: str) -> Any:
+def part(tree: Node, name: str) -> Any:
     """A clause of `tree`: sqlglot 28 put an underscore behind ``from`` and ``with``."""
     value = tree.args.get(name)
     return value if value is not None else tree.args.get(name + "_")
 
 
-def sources_of(select: exp.Expression) -> list[exp.Expression]:
+def sources_of(select: Node) -> list[Node]:
     """What stands in FROM and JOIN, in order."""
     clause = part(select, "from")
     first = [clause.this] if clause is not None else []
@@ -245,12 +251,12 @@ def sources_of(select: exp.Expression) -> list[exp.Expression]:
     return found
 
 
-def nested(select: exp.Expression) -> Iterator[exp.Query]:
+def nested(select: Node) -> Iterator[Node]:
     """The outermost queries inside `select` that do not stand in FROM or WITH."""
     roots = {id(node) for node in sources_of(select)}
     clause = part(select, "with")
 
-    def walk(node: exp.Expression) -> Iterator[exp.Query]:
+    def walk(node: Node) -> Iterator[Node]:
         for child in node.iter_expressions():
             if id(child) in roots or child is clause:
                 continue
@@ -264,8 +270,8 @@ def nested(select: exp.Expression) -> Iterator[exp.Query]:
     return walk(select)
 
 
-def _ancestors(node: exp.Expression) -> list[exp.Expression]:
-    found: list[exp.Expression] = []
+def _ancestors(node: Node) -> list[Node]:
+    found: list[Node] = []
     parent: Any = node.parent
     while parent is not None:
         found.append(parent)
@@ -273,12 +279,12 @@ def _ancestors(node: exp.Expression) -> list[exp.Expression]:
     return found
 
 
-def _own(select: exp.Expression, wanted: Callable[[exp.Expression], bool]) -> bool:
+def _own(select: Node, wanted: Callable[[Node], bool]) -> bool:
     """Whether a node of `select` itself, not of a query inside it, is wanted."""
     skip = {id(node) for node in nested(select)} | {id(node) for node in sources_of(select)}
     clause = part(select, "with")
 
-    def prune(node: exp.Expression) -> bool:
+    def prune(node: Node) -> bool:
         return id(node) in skip or node is clause or isinstance(node, exp.Window)
 
     return any(not prune(node) and wanted(node) for node in select.walk(prune=prune) if node is not select)
@@ -288,7 +294,7 @@ def _aggregates(select: exp.Select) -> bool:
     if select.args.get("group") is not None:
         return True
 
-    def aggregate(node: exp.Expression) -> bool:
+    def aggregate(node: Node) -> bool:
         if isinstance(node, (exp.Max, exp.Min)):
             return not node.expressions
         if isinstance(node, exp.AggFunc):
@@ -303,9 +309,7 @@ def _selected(select: exp.Select, alias: str, table: TableInfo) -> list[str]:
     found: set[str] = set()
     by_name = {name.lower(): name for name in table.columns}
     speaking = [
-        name
-        for name, kind in zip(table.columns, table.types, strict=True)
-        if not any(word in kind for word in _SILENT)
+        name for name, kind in zip(table.columns, table.types, strict=True) if not any(word in kind for word in _SILENT)
     ]
     for item in select.expressions:
         for node in item.walk(prune=lambda n: isinstance(n, exp.Count)):
@@ -319,6 +323,3 @@ def _selected(select: exp.Select, alias: str, table: TableInfo) -> list[str]:
             if isinstance(node, exp.Column) and node.table.lower() in ("", alias.lower()):
                 found.add(by_name.get(node.name.lower(), ""))
     return [name for name in speaking if name in found]
-
-
-__all__ = ["BLOB", "Leaf", "Rewritten", "Source", "SqlglotError", "Unsupported", "leaves", "nested", "part", "rewrite", "sources_of"]

@@ -51,7 +51,7 @@ class TableInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     def image_columns(self) -> tuple[str, ...]:
         """What a row image holds: the row number first where there is one, then every column."""
-        return ((self.rowid, *self.columns) if self.rowid else self.columns)
+        return (self.rowid, *self.columns) if self.rowid else self.columns
 
 
 class Schema:

@@ -15,9 +15,8 @@ import msgspec
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import TokenType
 
-from harness.probes.provenance import Rewritten, Unsupported, nested, part, rewrite, sources_of
+from harness.probes.provenance import Node, Rewritten, Unsupported, nested, part, rewrite, sources_of
 from harness.probes.schema import PREFIX, Schema, TableInfo
 
 LONGEST = 50_000
@@ -42,7 +41,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     `kind`: ``select``, ``insert``, ``update``, ``delete``, ``ddl`` or ``other``; `resolution` the OR clause (lower
     case). `target` is the table written, `named` every base table in the text. `scoped` maps the lower-case names of
     tenant-scoped tables to whether every owner column in force is fixed wherever the table stands. `reads` names
-    the rows read; `skip` is its source that stands for the target itself; `opaque` are tables whose rows cannot be named.
+    the rows read; `skip` is its source that stands for the target itself; `opaque` are tables whose rows cannot be
+    named.
     """
 
     kind: str
@@ -78,11 +78,11 @@ def number(sql: str) -> tuple[str, bool]:
     end = 0
     highest = 0
     for index, token in enumerate(tokens):
-        if token.token_type is not TokenType.PLACEHOLDER:
+        if token.token_type.name != "PLACEHOLDER":
             continue
         stop = token.end + 1
         follower = tokens[index + 1] if index + 1 < len(tokens) else None
-        if follower is not None and follower.token_type is TokenType.NUMBER and follower.start == stop:
+        if follower is not None and follower.token_type.name == "NUMBER" and follower.start == stop:
             position, stop = int(follower.text), follower.end + 1
         else:
             position = highest + 1
@@ -134,10 +134,11 @@ def analyse(sql: str, schema: Schema, owner_columns: Mapping[str, str], scoping:
 def required(table: TableInfo, owner_columns: Mapping[str, str], scoping: Iterable[str]) -> dict[str, set[str]]:
     """Scoping fields that `table` has columns for -> those columns (lower case). Empty: not tenant-scoped."""
     fields: dict[str, set[str]] = {}
+    fields_in_force = set(scoping)
     for name in table.columns:
         field = owner_columns.get(name) or owner_columns.get(name.lower())
-        if field in scoping:
-            fields.setdefault(str(field), set()).add(name.lower())
+        if field is not None and field in fields_in_force:
+            fields.setdefault(field, set()).add(name.lower())
     return fields
 
 
@@ -150,7 +151,7 @@ class _Rules:
     def needs(self, table: TableInfo) -> dict[str, set[str]]:
         return required(table, self.owners, self.scoping)
 
-    def base_tables(self, tree: exp.Expression) -> list[tuple[exp.Table, TableInfo]]:
+    def base_tables(self, tree: Node) -> list[tuple[exp.Table, TableInfo]]:
         """Base tables anywhere in `tree`; names of common table expressions are none."""
         local = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
         found = []
@@ -160,7 +161,7 @@ class _Rules:
                 found.append((node, table))
         return found
 
-    def scoped(self, tree: exp.Expression) -> dict[str, bool]:
+    def scoped(self, tree: Node) -> dict[str, bool]:
         """See `Statement.scoped`."""
         result: dict[str, bool] = {}
         base = {id(node): table for node, table in self.base_tables(tree)}
@@ -180,7 +181,7 @@ class _Rules:
         return result
 
 
-def _query(tree: exp.Query, rules: _Rules) -> Statement:
+def _query(tree: Node, rules: _Rules) -> Statement:
     tables = rules.base_tables(tree)
     scoped = rules.scoped(tree)
     names = tuple(dict.fromkeys(node.name for node in tree.find_all(exp.Table)))
@@ -188,7 +189,7 @@ def _query(tree: exp.Query, rules: _Rules) -> Statement:
     return Statement(kind="select", named=names, scoped=scoped, reads=reads, opaque=opaque)
 
 
-def _change(tree: exp.Insert | exp.Update | exp.Delete, rules: _Rules, resolution: str) -> Statement:
+def _change(tree: Node, rules: _Rules, resolution: str) -> Statement:
     holder: Any = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
     target = rules.schema.find(holder.name, holder.db) if isinstance(holder, exp.Table) else None
     scoped = rules.scoped(tree)
@@ -201,9 +202,11 @@ def _change(tree: exp.Insert | exp.Update | exp.Delete, rules: _Rules, resolutio
         scoped[target.name.lower()] = own and scoped.get(target.name.lower(), True)
     names = tuple(dict.fromkeys(node.name for node in tree.find_all(exp.Table)))
     looking = _looking(tree)
-    reads, opaque, skip = None, (), -1
+    reads: Rewritten | None = None
+    opaque: tuple[TableInfo, ...] = ()
+    skip = -1
     if looking is not None:
-        tables = [table for node, table in rules.base_tables(looking)]
+        tables = [table for _, table in rules.base_tables(looking)]
         if isinstance(tree, exp.Insert) or any(table is not target for table in tables) or len(tables) > 1:
             reads, opaque = _rewrite(looking, rules, tables)
     if reads is not None and not isinstance(tree, exp.Insert):
@@ -223,9 +226,7 @@ def _change(tree: exp.Insert | exp.Update | exp.Delete, rules: _Rules, resolutio
     )
 
 
-def _rewrite(
-    tree: exp.Expression, rules: _Rules, tables: Sequence[TableInfo]
-) -> tuple[Rewritten | None, tuple[TableInfo, ...]]:
+def _rewrite(tree: Node, rules: _Rules, tables: Sequence[TableInfo]) -> tuple[Rewritten | None, tuple[TableInfo, ...]]:
     views = any(node.name.lower() in rules.schema.views for node in tree.find_all(exp.Table))
     if not tables and not views:
         return None, ()
@@ -235,7 +236,7 @@ def _rewrite(
         return None, tuple({table.name: table for table in tables}.values())
 
 
-def _looking(tree: exp.Insert | exp.Update | exp.Delete) -> exp.Query | None:
+def _looking(tree: Node) -> Node | None:
     """A query over what a change reads: the SELECT of an INSERT; target, FROM and sub-selects of the others."""
     clause = part(tree, "with")
     key = "with" if "with" in tree.args else "with_"
@@ -265,7 +266,7 @@ def _looking(tree: exp.Insert | exp.Update | exp.Delete) -> exp.Query | None:
     return look
 
 
-def _fixed(scope: exp.Expression, inside: Mapping[str, TableInfo]) -> set[tuple[str, str]]:
+def _fixed(scope: Node, inside: Mapping[str, TableInfo]) -> set[tuple[str, str]]:
     """(alias, column) pairs, lower case, that the conditions of `scope` hold to a value from outside it."""
     conditions = [scope.args["where"].this] if scope.args.get("where") is not None else []
     for join in scope.args.get("joins") or ():
@@ -294,7 +295,7 @@ def _fixed(scope: exp.Expression, inside: Mapping[str, TableInfo]) -> set[tuple[
 _Pairs = set[tuple[tuple[str, str], tuple[str, str]]]
 
 
-def _held(node: exp.Expression, inside: Mapping[str, TableInfo]) -> tuple[set[tuple[str, str]], _Pairs]:
+def _held(node: Node, inside: Mapping[str, TableInfo]) -> tuple[set[tuple[str, str]], _Pairs]:
     if isinstance(node, exp.Paren):
         return _held(node.this, inside)
     if isinstance(node, exp.And):
@@ -316,7 +317,7 @@ def _held(node: exp.Expression, inside: Mapping[str, TableInfo]) -> tuple[set[tu
     return set(), set()
 
 
-def _column(node: exp.Expression, inside: Mapping[str, TableInfo]) -> tuple[str, str] | None:
+def _column(node: Node, inside: Mapping[str, TableInfo]) -> tuple[str, str] | None:
     if isinstance(node, (exp.Paren, exp.Collate)):
         return _column(node.this, inside)
     if not isinstance(node, exp.Column):
@@ -334,7 +335,9 @@ def _by_head(sql: str, schema: Schema, owner_columns: Mapping[str, str], scoping
     tables = tuple(schema.tables[name] for name in named)
     match = _HEAD.match(sql)
     if match is None:
-        return Statement(kind="select" if verb(sql) in ("select", "with", "values") else "other", named=named, opaque=tables)
+        return Statement(
+            kind="select" if verb(sql) in ("select", "with", "values") else "other", named=named, opaque=tables
+        )
     kind, resolution, name, columns = (text or "" for text in match.groups())
     target = schema.find(name)
     kind = kind.lower()

@@ -19,7 +19,7 @@
       const hit = item.dataset.cells.split(" ").some((cell) => {
         const [sink, entry, dimension] = cell.split("/");
         return cell && (!want.sink || sink === want.sink) && (!want.entry || entry === want.entry) &&
-          (!want.dimension || dimension === want.dimension);
+          (!want.dimension || dimension.includes(want.dimension));
       });
       if (!hit) return false;
     }

@@ -1,0 +1,340 @@
+"""Every fault of the reference bot opens the leak it is named after, and without it there is no such leak."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.overlays.reference import FAULTS
+from fixtures.reference_bot import config, store
+from fixtures.reference_bot.emoji import emojis
+from fixtures.reference_bot.expressions import expressions
+from fixtures.reference_bot.identity import Identity, acting, peek
+from fixtures.reference_bot.messages import messages
+from fixtures.reference_bot.runtime import runtime
+from fixtures.reference_bot.streams import streams
+from fixtures.reference_bot.topics import topics
+from fixtures.reference_bot.worker import worker
+from fixtures.targets.reference import ReferenceTarget
+from harness.principal import Principal, Twins
+from harness.rules import registry
+from tests.test_reference_bot_alone import Ear, play
+
+Leak = Callable[[ReferenceTarget, Twins, Ear], Awaitable[bool]]
+"""Whether B meets what is A's."""
+
+LEAKS: dict[str, Leak] = {}
+
+
+def leak(name: str) -> Callable[[Leak], Leak]:
+    def keep(function: Leak) -> Leak:
+        LEAKS[name] = function
+        return function
+
+    return keep
+
+
+def act(who: Principal) -> Any:
+    return acting(Identity(who.tenant, who.agent))
+
+
+async def api(target: ReferenceTarget, who: Principal, text: str, **more: Any) -> None:
+    await target.deliver("api", "command" if text.startswith("/") else "text", who, {"text": who.render(text), **more})
+
+
+async def rows_of(who: Principal, table: type[store.Owned]) -> int:
+    with act(who):
+        return int(table.read().count())
+
+
+@leak("stream-id-without-tenant")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "hi")
+    with act(twins.b):
+        return any(stream.owner.tenant == twins.a.tenant for stream in streams.own())
+
+
+@leak("description-by-content")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    for who in (twins.a, twins.b):
+        await target.deliver("api", "picture", who, {"slot": "picture"})
+    with act(twins.b):
+        return twins.a.secrets["description"] in str([row.text for row in store.MessageRow.read()])
+
+
+@leak("state-without-owner")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    with act(twins.a):
+        await runtime.set("mark", "A's")
+    with act(twins.b):
+        return bool(await runtime.get("mark") == "A's")
+
+
+@leak("emoji-one-list")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    with act(twins.a):
+        mine = await emojis.upload(b"a picture only A has")
+    with act(twins.b):
+        return mine in emojis.own()
+
+
+@leak("history-by-group")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    for who in (twins.a, twins.b):
+        await api(target, who, "{message}")
+    with act(twins.b):
+        rows = await messages.recent(streams.own()[0].stream_id, 20)
+    return any(row.text == twins.a.secrets["message"] for row in rows)
+
+
+@leak("forget-everybody")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "hi")
+    store.MessageRow.update(time=0.0).execute()
+    with act(twins.b):
+        await messages.forget_old()
+    return await rows_of(twins.a, store.MessageRow) == 0
+
+
+@leak("autosave-of-all")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "hi")
+    store.StreamRow.update(updated=0.0).execute()
+    with act(twins.b):
+        await streams.save_own()
+    return bool(store.StreamRow.get().updated > 0)
+
+
+@leak("usage-of-all")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    with act(twins.a):
+        store.UsageRow.add(model="m", purpose="p", tokens=777777, time=0.0)
+    page = await target.deliver("webui", "statistics", twins.b, {})
+    tokens = re.search(r"<td>tokens</td><td>(\d+)</td>", page["page"])
+    assert tokens is not None
+    return int(tokens[1]) >= 777777
+
+
+@leak("person-by-id")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "/name {name}")
+    await api(target, twins.b, "/notes")
+    with act(twins.b):
+        return twins.a.secrets["name"] in str([row.sender for row in store.MessageRow.read()])
+
+
+@leak("person-unique-for-all")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "hi")
+    try:
+        await api(target, twins.b, "hi")
+    except store.peewee.IntegrityError:
+        return True
+    return False
+
+
+@leak("phrases-of-all")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    with act(twins.a):
+        await expressions.learn("stream of A", ["a phrase of A"])
+    with act(twins.b):
+        return bool(await expressions.known("stream of B"))
+
+
+@leak("webui-history-of-all")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "{message}")
+    return twins.a.secrets["message"] in str(await target.deliver("webui", "history", twins.b, {"all": True}))
+
+
+@leak("boot-loads-all-streams")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "hi")
+    with act(twins.b):
+        return bool(await streams.load_own())
+
+
+@leak("emoji-folder-without-tenant")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    with act(twins.a):
+        mine = await emojis.upload(b"a picture only A has")
+    with act(twins.b):
+        return (config.storage.own(mine.path)).exists()
+
+
+@leak("statistics-one-page")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "/note {command}")
+    await target.deliver("timer", "run", twins.a, {"task": "statistics"})
+    return twins.a.secrets["command"] in str(await target.deliver("webui", "statistics", twins.b, {}))
+
+
+@leak("plugin-file-without-tenant")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "/note {command}")
+    await api(target, twins.b, "/notes")
+    return "1 kept" in ear.heard_by(twins.b)
+
+
+@leak("scan-of-all-folders")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    with act(twins.a):
+        config.storage.own("emoji", "secret.png").write_bytes(b"a picture only A has")
+    with act(twins.b):
+        await emojis.scan()
+        return any(emoji.path == "emoji/secret.png" for emoji in emojis.own())
+
+
+@leak("config-cache-by-agent")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    config.settings.forget()
+    with act(twins.a):
+        config.settings.get("persona", "style")
+    with act(twins.b):
+        return bool(config.settings.get("persona", "style") == twins.a.secrets["prompt"])
+
+
+@leak("config-default-silent")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    config.settings.forget()
+    with act(twins.b):
+        config.settings.get("persona", "style")
+    return ear.reads[-1][3:] == ("default", True, False)
+
+
+@leak("config-of-first-tenant")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    config.settings.forget()
+    read = []
+    for who in (twins.a, twins.b):
+        with act(who):
+            read.append(config.settings.get("persona", "style"))
+    return read[0] == read[1]
+
+
+@leak("prompt-with-last-topic")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    with act(twins.a):
+        await topics.update("stream of A", ["what A talks about"])
+    with act(twins.b):
+        return bool(await topics.of("stream of B"))
+
+
+@leak("heartflow-by-group")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    for who in (twins.a, twins.b):
+        await target.deliver("api", "mention", who, {"text": who.secrets["message"]})
+    await asyncio.sleep(2.5)
+    return any(all(who.secrets["message"] in text for who in (twins.a, twins.b)) for _, text in ear.prompts)
+
+
+@leak("worker-keeps-first-tenant")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    served = []
+    for who in (twins.a, twins.b):
+        with act(who):
+            served.append(await worker.do(_whoami))
+    return served[0] == served[1]
+
+
+async def _whoami() -> Identity | None:
+    return peek()
+
+
+@leak("reply-to-last-connection")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await target.deliver("api", "mention", twins.a, {"text": twins.a.secrets["message"]})
+    await api(target, twins.b, "/notes")
+    await asyncio.sleep(2.5)
+    return twins.a.secrets["message"] in ear.heard_by(twins.b)
+
+
+@leak("webui-broadcast")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    for who in (twins.b, twins.a):
+        await target.deliver("webui", "chat", who, {"text": who.secrets["message"]})
+    return twins.a.secrets["message"] in ear.heard_by(twins.b)
+
+
+@leak("notes-in-the-class")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    for who in (twins.a, twins.b):
+        await api(target, who, "/note {command}")
+    return twins.a.secrets["command"] in ear.heard_by(twins.b)
+
+
+@leak("autosave-without-context")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "hi")
+    store.ActiveState.delete().execute()
+    try:
+        return bool(await target.deliver("timer", "tick", None, {"task": "autosave"}))
+    except RuntimeError:
+        return False
+
+
+@leak("on-start-reads-rows")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    seen: list[str] = []
+    plain = store.database.execute_sql
+
+    def spy(sql: str, *args: Any, **kwargs: Any) -> Any:
+        if peek() is None:
+            seen.append(sql)
+        return plain(sql, *args, **kwargs)
+
+    store.database.execute_sql = spy
+    try:
+        await target.restart()
+    finally:
+        del store.database.execute_sql
+    return any('"streams"' in sql for sql in seen)
+
+
+@leak("key-of-last-caller")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    for who in (twins.a, twins.b):
+        await api(target, who, "/note {command}")
+    return await rows_of(twins.a, store.NoteRow) == 2
+
+
+@leak("identity-from-payload")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await target.deliver("api", "text", twins.b, {"text": "/note forged", "forge": True})
+    return await rows_of(twins.a, store.NoteRow) == 1
+
+
+def crosses(folder: Path, name: str, *, broken: bool) -> bool:
+    fault = next(fault for fault in FAULTS if fault.name == name)
+    answers: list[bool] = []
+
+    async def body(target: ReferenceTarget, twins: Twins, ear: Ear) -> None:
+        answers.append(await LEAKS[name](target, twins, ear))
+
+    play(folder, body, patch=fault.apply if broken else None)
+    return answers[0]
+
+
+@pytest.mark.parametrize("name", [fault.name for fault in FAULTS])
+def test_the_fault_opens_its_leak(tmp_path: Path, name: str) -> None:
+    assert crosses(tmp_path, name, broken=True)
+
+
+@pytest.mark.parametrize("name", [fault.name for fault in FAULTS])
+def test_without_the_fault_there_is_no_such_leak(tmp_path: Path, name: str) -> None:
+    assert not crosses(tmp_path, name, broken=False)
+
+
+def test_the_faults_cover_every_rule_and_stand_for_known_items() -> None:
+    names = [fault.name for fault in FAULTS]
+    assert len(set(names)) == len(names) >= 14
+    assert {fault.rule for fault in FAULTS} == set(registry())
+    path = ReferenceTarget().risk_map()
+    known = {item["id"] for item in json.loads(path.read_text("utf-8"))["items"]}
+    assert not [(fault.name, item) for fault in FAULTS for item in fault.items if item not in known]

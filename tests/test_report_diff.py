@@ -1,0 +1,77 @@
+"""`isolation diff`: what is new, fixed, still open, and what went from shown to unknown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from harness.record import RunInfo
+from reports import model
+from reports.diff import Diff, diff
+from tests.sample_record import fingerprint, make_finding, make_item, make_record
+
+
+def report(items: Any, findings: Any = (), **run: Any) -> dict[str, Any]:
+    record = make_record(leaks=0, items=tuple(items), findings=tuple(findings))
+    info: RunInfo = msgspec.structs.replace(record.run, **run)
+    return model.from_record(msgspec.structs.replace(record, run=info))
+
+
+def marks(findings: tuple[dict[str, Any], ...]) -> list[str]:
+    return [finding["fingerprint"] for finding in findings]
+
+
+def compare(old: Any, new: Any, **run: Any) -> Diff:
+    return diff(report(*old), report(*new, **run))
+
+
+def test_a_run_against_itself_shows_no_change() -> None:
+    same = model.from_record(make_record())
+    made = diff(same, same)
+    assert not made.regressed
+    assert made.text() == "OK  no change; 8 findings still open\n"
+
+
+def test_new_fixed_and_open_are_told_apart() -> None:
+    one, two, three = make_finding(0), make_finding(1), make_finding(2)
+    item = make_item(0, "open", (one.fingerprint,))
+    made = compare(([item], [one, two]), ([item], [two, three]))
+    assert marks(made.new) == [fingerprint(2)]
+    assert marks(made.fixed) == [fingerprint(0)]
+    assert marks(made.open) == [fingerprint(1)]
+    assert made.regressed
+    assert made.text().startswith("WORSE  1 new, 1 fixed, 1 still open")
+
+
+def test_a_fix_alone_is_no_regression() -> None:
+    made = compare(([make_item(0, "open")], [make_finding(0)]), ([make_item(0, "closed")], []))
+    assert marks(made.fixed) == [fingerprint(0)]
+    assert not made.regressed
+
+
+def test_closed_before_and_not_tried_now_is_a_regression() -> None:
+    for now in ("not_exercised", "inert", "not_applicable"):
+        made = compare(([make_item(0, "closed")],), ([make_item(0, now)],))  # type: ignore[arg-type]
+        assert [(change.item, change.before, change.now) for change in made.lost] == [("item-000", "closed", now)]
+        assert made.regressed
+
+
+def test_an_item_that_left_the_map_is_lost_coverage() -> None:
+    made = compare(([make_item(0, "closed"), make_item(4, "closed")],), ([make_item(0, "closed")],))
+    assert [change.item for change in made.lost] == ["item-004"]
+    assert made.regressed
+
+
+def test_a_finding_gone_because_nobody_looked_is_not_fixed() -> None:
+    made = compare(([make_item(0, "open")], [make_finding(0)]), ([make_item(0, "not_exercised")], []))
+    assert made.fixed == ()
+    assert marks(made.unseen) == [fingerprint(0)]
+
+
+def test_what_makes_runs_hard_to_compare_is_said() -> None:
+    made = compare(([],), ([],), profile="quick", overlays=("fault-x",), interrupted=True)
+    text = made.text()
+    assert "profile differs: ci and quick" in text
+    assert "overlays differ: none and fault-x" in text
+    assert "interrupted" in text

@@ -1,0 +1,165 @@
+"""What the target for a MaiMBot checkout says before it has one: errors that help, well-formed declarations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fixtures.overlays.maimbot_saas import OVERLAYS
+from fixtures.targets.maimbot_saas import MaimbotSaasTarget
+from fixtures.targets.maimbot_saas_boot import moved
+from fixtures.targets.maimbot_saas_drive import ROUTES
+from fixtures.targets.maimbot_saas_layout import settings
+from fixtures.targets.maimbot_saas_llm import answer
+from fixtures.targets.maimbot_saas_memory import Snapshot
+from fixtures.targets.maimbot_saas_tenants import owner_in
+from harness.errors import TargetError
+from harness.plan import Plan, Step
+from harness.principal import TwinSpec
+
+RULES = {
+    "foreign-read",
+    "foreign-write",
+    "foreign-delete",
+    "canary-flow",
+    "shared-key",
+    "context-missing",
+    "context-mismatch",
+    "default-fallback",
+    "unscoped-constraint",
+}
+
+
+def test_a_missing_checkout_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(TargetError) as raised:
+        MaimbotSaasTarget(root=tmp_path / "nowhere", db_root=tmp_path).prepare(tmp_path / "work")
+    assert str(tmp_path / "nowhere") in str(raised.value)
+    assert "--root" in str(raised.value)
+
+
+def test_no_root_at_all_is_an_error_not_a_crash(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="--root"):
+        MaimbotSaasTarget().version()
+
+
+def test_a_missing_database_checkout_is_named(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "main.py").touch()
+    with pytest.raises(TargetError, match="--db-root"):
+        MaimbotSaasTarget(root=tmp_path, db_root=tmp_path / "nowhere").prepare(tmp_path / "work")
+
+
+def test_it_offers_steps_on_each_of_the_four_entries() -> None:
+    actions = MaimbotSaasTarget().actions()
+    assert {action.entry for action in actions} == {"api", "timer", "webui", "start"}
+    assert len({(action.entry, action.name) for action in actions}) == len(actions)
+
+
+def test_timers_on_offer_are_the_declared_ones() -> None:
+    target = MaimbotSaasTarget()
+    [offered] = [action.payload["task"] for action in target.actions() if action.entry == "timer"]
+    assert offered == [timer.name for timer in target.facts().timers]
+
+
+def test_every_choice_of_every_action_is_plan_data() -> None:
+    for action in MaimbotSaasTarget().actions():
+        payload = {
+            field: choices[0] if isinstance(choices, list) else "{message}" for field, choices in action.payload.items()
+        }
+        plan = Plan(steps=(Step(entry=action.entry, action=action.name, who="A", payload=payload),))
+        assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_what_is_shared_or_hidden_comes_with_a_reason() -> None:
+    facts = MaimbotSaasTarget().facts()
+    assert all(shared.reason for shared in facts.shared)
+    assert all(hidden.hides for hidden in facts.hidden)
+    assert all(region.reason and "*" not in region.surfaces for region in facts.regions)
+
+
+def test_overlays_have_unique_names_known_rules_and_items() -> None:
+    assert len({overlay.name for overlay in OVERLAYS}) == len(OVERLAYS)
+    assert {overlay.rule for overlay in OVERLAYS} <= RULES
+    assert all(overlay.items and overlay.about for overlay in OVERLAYS)
+    assert sum(overlay.kind == "fault" for overlay in OVERLAYS) >= 8
+    assert sum(overlay.kind == "fix" for overlay in OVERLAYS) >= 4
+
+
+def test_twins_of_one_agent_id_differ_in_tenant_and_credential() -> None:
+    twins = MaimbotSaasTarget().twins(TwinSpec(dimension="T"))
+    assert twins.a.agent == twins.b.agent
+    assert twins.a.tenant != twins.b.tenant
+    assert twins.a.credential != twins.b.credential
+
+
+def test_a_path_names_its_owner_even_when_the_id_was_made_safe() -> None:
+    twins = MaimbotSaasTarget().twins(TwinSpec(dimension="TA"))
+    path = f"data/tenant_storage/{twins.b.tenant}/{twins.b.agent}/emoji/x.png"
+    assert owner_in(twins, path) == {"tenant": twins.b.tenant, "agent": twins.b.agent}
+    assert owner_in(twins, "data/tenant_storage/shared/emoji/x.png") is None
+
+
+def test_settings_are_put_in_place_and_the_rest_is_kept() -> None:
+    text = "[chat]\ntalk_value = 0.3 # how often\nmax_context_size = 30\n[other]\ntalk_value = 0.3\n"
+    assert settings(text).splitlines() == [
+        "[chat]",
+        "talk_value = 1",
+        "max_context_size = 30",
+        "[other]",
+        "talk_value = 0.3",
+    ]
+
+
+def test_only_folders_beside_the_source_move() -> None:
+    new = Path("/private")
+    assert moved("/code/bot", "/code/bot", new) == "/private"
+    assert moved("/code/bot/config", "/code/bot", new) == "/private/config"
+    assert moved("/code/bot/src/x", "/code/bot", new) is None
+    assert moved("/code/bottle", "/code/bot", new) is None
+
+
+def test_the_planner_is_told_to_reply_and_the_replyer_repeats_what_it_heard() -> None:
+    plan, _ = answer("planner", "[m1] hello", (), ())
+    assert '"action": "reply"' in plan
+    reply, _ = answer("replyer", "你的名字是Mai，\n现在Li说的：open-sesame-123。引起了你的注意", (), ())
+    assert "open-sesame-123" in reply and "Mai" in reply
+
+
+def test_a_picture_is_described_by_what_can_be_read_in_it() -> None:
+    import base64
+
+    picture = base64.b64encode(b"\x89PNG\r\n\x00secret_in_picture_1\x00").decode()
+    assert "secret_in_picture_1" in answer("image", "describe", (picture,), ())[0]
+
+
+def test_memory_is_put_back_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+    from types import ModuleType
+
+    module = ModuleType("fakebot")
+
+    class Manager:
+        def __init__(self) -> None:
+            self.chats: dict[str, int] = {"boot": 1}
+            self.last: str | None = None
+
+    Manager.__module__ = "fakebot"
+    manager = Manager()
+    vars(module).update(manager=manager, singleton=None, Manager=Manager)
+    monkeypatch.setitem(sys.modules, "fakebot", module)
+    chats = manager.chats
+    snapshot = Snapshot("fakebot")
+    chats["x"] = 2
+    manager.last = "x"
+    vars(module)["singleton"] = Manager()
+    manager.chats = {}
+    snapshot.restore()
+    assert manager.chats is chats
+    assert chats == {"boot": 1}
+    assert manager.last is None
+    assert vars(module)["singleton"] is None
+
+
+def test_routes_name_a_method_and_a_path() -> None:
+    assert all(method in ("GET", "DELETE", "POST") and path.startswith("/api/") for method, path in ROUTES.values())

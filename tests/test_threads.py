@@ -1,0 +1,68 @@
+"""A thread the bot starts is reported unless it is declared, and runs in either case."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from harness import threads
+
+Reports = list[tuple[str, str]]
+
+
+@pytest.fixture
+def reports() -> Iterator[Reports]:
+    found: Reports = []
+    threads.install(lambda name, where: found.append((name, where)), ["known-*"])
+    yield found
+    threads.uninstall()
+
+
+def start_one(name: str) -> bool:
+    ran = threading.Event()
+    thread = threading.Thread(target=ran.set, name=name)
+    thread.start()
+    thread.join()
+    return ran.is_set()
+
+
+def test_an_undeclared_thread_is_reported_where_it_started(reports: Reports) -> None:
+    assert start_one("stray")
+    [(name, where)] = reports
+    assert name == "stray"
+    assert where.startswith(__file__) and where.endswith(" start_one")
+
+
+def test_a_declared_thread_is_silent(reports: Reports) -> None:
+    assert start_one("known-loop")
+    assert reports == []
+
+
+def test_the_same_start_is_reported_once(reports: Reports) -> None:
+    for _ in range(3):
+        start_one("stray")
+    assert len(reports) == 1
+
+
+def test_a_pool_is_reported_at_who_submitted(reports: Reports) -> None:
+    with ThreadPoolExecutor(1, thread_name_prefix="pool") as pool:
+        assert pool.submit(lambda: 3).result() == 3
+    [(name, where)] = reports
+    assert name == "pool_0"
+    assert where.endswith(" test_a_pool_is_reported_at_who_submitted")
+
+
+def test_a_timer_is_a_thread(reports: Reports) -> None:
+    timer = threading.Timer(0, lambda: None)
+    timer.start()
+    timer.join()
+    assert len(reports) == 1
+
+
+def test_after_uninstalling_nothing_is_reported(reports: Reports) -> None:
+    threads.uninstall()
+    assert start_one("stray")
+    assert reports == []
