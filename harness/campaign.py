@@ -106,6 +106,7 @@ class Campaign:
         self.target = target
         self.facts = target.facts()
         self.riskmap = riskmap
+        self.demands = riskmap.demands(self.facts.name)
         self.profile = profile
         self.profile_name = profile_name
         self.seed = seed
@@ -163,8 +164,14 @@ class Campaign:
             where = _first_difference(first.trace, second.trace)
             raise SoundnessError(f"plan {plan.digest()} gave two different traces: {where}")
 
+    def judge(self, trace: Trace) -> list[Finding]:
+        """Findings of one trace under this target's declarations and this risk map's demands."""
+        return judge(trace, self.facts, self.demands)
+
     def _laid(self, plans: Sequence[Plan]) -> list[Plan]:
-        return [msgspec.structs.replace(plan, overlays=self.overlays) for plan in plans] if self.overlays else list(plans)
+        return (
+            [msgspec.structs.replace(plan, overlays=self.overlays) for plan in plans] if self.overlays else list(plans)
+        )
 
     def _phase(self, name: str, total: int) -> None:
         self.progress.phase, self.progress.total, self.progress.plans = name, total, 0
@@ -201,7 +208,7 @@ class Campaign:
 
     def _judge(self, plan: Plan, trace: Trace) -> None:
         self.coverage.add(trace)
-        findings = judge(trace, self.facts)
+        findings = self.judge(trace)
         self.clean += not findings
         for finding in findings:
             known = self.found.get(finding.fingerprint)
@@ -225,7 +232,7 @@ class Campaign:
     def shows(self, fingerprint: str, plans: Sequence[Plan]) -> list[bool]:
         """Of each plan, whether it shows the finding."""
         return [
-            outcome.trace is not None and any(f.fingerprint == fingerprint for f in judge(outcome.trace, self.facts))
+            outcome.trace is not None and any(f.fingerprint == fingerprint for f in self.judge(outcome.trace))
             for outcome in self.pool.map(plans)
         ]
 
@@ -234,7 +241,7 @@ class Campaign:
             plan, _ = shrink(witnessed.plan, lambda plans, f=fingerprint: self.shows(f, plans))  # type: ignore[misc]
             hits = 0
             for outcome in self.pool.map([plan] * self.profile.replays):
-                for finding in judge(outcome.trace, self.facts) if outcome.trace else []:
+                for finding in self.judge(outcome.trace) if outcome.trace else []:
                     if finding.fingerprint == fingerprint:
                         hits += 1
                         witnessed.finding, witnessed.trace = finding, outcome.trace
@@ -242,23 +249,24 @@ class Campaign:
             self.progress.plans += 1
             self.report(self.progress)
 
-    def try_overlays(self, tour: Sequence[Plan], only: str = "*") -> None:
-        """Faults must be found by the rule they name; fixes must make their findings vanish and nothing else."""
+    def try_overlays(self, tour: Sequence[Plan], only: str = "*", *, small: bool = False) -> None:
+        """Faults must be found by the rule they name; fixes must make their findings vanish and nothing else. With
+        `small` the witness of each kill is shrunk."""
         for overlay in self.target.overlays():
             if fnmatch.fnmatchcase(overlay.name, only):
-                made = self._fault(overlay, tour) if overlay.kind == "fault" else self._fix(overlay)
+                made = self._fault(overlay, tour, small) if overlay.kind == "fault" else self._fix(overlay)
                 self.overlay_records.append(made)
             self.progress.plans += 1
             self.report(self.progress)
 
-    def _fault(self, overlay: Overlay, tour: Sequence[Plan]) -> OverlayRecord:
+    def _fault(self, overlay: Overlay, tour: Sequence[Plan], small: bool) -> OverlayRecord:
         plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for plan in tour]
         others: set[str] = set()
         hit: tuple[Plan, Finding] | None = None
         for outcome in self.pool.map(plans, stop=lambda: hit is not None):
             if outcome.trace is None or hit is not None:
                 continue
-            for finding in judge(outcome.trace, self.facts):
+            for finding in self.judge(outcome.trace):
                 if finding.fingerprint in self.found:
                     continue
                 if finding.rule == overlay.rule and fnmatch.fnmatchcase(finding.surface, overlay.surface):
@@ -269,20 +277,23 @@ class Campaign:
             detail = f"instead: {'; '.join(sorted(others)[:4])}" if others else "nothing was found"
             return _overlay_record(overlay, bool(others), False, detail)
         plan, finding = hit
-        small, _ = shrink(plan, lambda tried: self.shows(finding.fingerprint, tried))
-        return _overlay_record(overlay, True, True, finding.message, small)
+        if small:
+            plan, _ = shrink(plan, lambda tried: self.shows(finding.fingerprint, tried))
+        return _overlay_record(overlay, True, True, finding.message, plan)
 
     def _fix(self, overlay: Overlay) -> OverlayRecord:
         mine: list[tuple[str, Witnessed]] = []
         rest: list[tuple[str, Witnessed]] = []
         for fingerprint, witnessed in self.found.items():
-            hit = witnessed.finding.rule == overlay.rule and fnmatch.fnmatchcase(witnessed.finding.surface, overlay.surface)
+            hit = witnessed.finding.rule == overlay.rule and fnmatch.fnmatchcase(
+                witnessed.finding.surface, overlay.surface
+            )
             (mine if hit else rest).append((fingerprint, witnessed))
         if not mine:
             return _overlay_record(overlay, False, False, "there is no finding for it to close")
         plans = [msgspec.structs.replace(w.plan, overlays=(overlay.name,)) for _, w in mine + rest]
         still = [
-            any(f.fingerprint == fingerprint for f in judge(outcome.trace, self.facts)) if outcome.trace else True
+            any(f.fingerprint == fingerprint for f in self.judge(outcome.trace)) if outcome.trace else True
             for (fingerprint, _), outcome in zip(mine + rest, self.pool.map(plans), strict=True)
         ]
         left = [f for (f, _), shown in zip(mine, still[: len(mine)], strict=True) if shown]
@@ -354,7 +365,9 @@ class Campaign:
             place = (finding.sink, finding.entry)
             hits[place] = hits.get(place, 0) + 1
         return tuple(
-            MatrixCell(sink=sink, entry=entry, accesses=counts.get((sink, entry), 0), findings=hits.get((sink, entry), 0))
+            MatrixCell(
+                sink=sink, entry=entry, accesses=counts.get((sink, entry), 0), findings=hits.get((sink, entry), 0)
+            )
             for sink, entry in sorted(counts.keys() | hits.keys())
         )
 
@@ -366,7 +379,7 @@ class Campaign:
             witness=f"witnesses/{fingerprint}.json", steps=len(plan.steps), deviations=len(plan.tape),
             delays_only=all(d.kind == "delay" for d in plan.tape), entries=tuple(sorted(witnessed.entries)),
             dimensions=tuple(sorted(witnessed.dimensions)), occurrences=witnessed.occurrences,
-            replays=witnessed.replays, stack=f.stack,
+            replays=witnessed.replays, stack=f.stack, reaches=f.reaches,
             timeline=timeline(witnessed.trace, f) if witnessed.trace else (),
         )  # fmt: skip
 
@@ -387,7 +400,9 @@ def _first_difference(one: Trace, two: Trace) -> str:
     return f"{len(one.accesses)} accesses against {len(two.accesses)}"
 
 
-def _overlay_record(overlay: Overlay, killed: bool, right: bool, detail: str, plan: Plan | None = None) -> OverlayRecord:
+def _overlay_record(
+    overlay: Overlay, killed: bool, right: bool, detail: str, plan: Plan | None = None
+) -> OverlayRecord:
     return OverlayRecord(
         name=overlay.name, kind=overlay.kind, rule=overlay.rule, items=overlay.items, killed=killed, right_rule=right,
         detail=detail, witness=plan.to_json().decode() if plan else "", steps=len(plan.steps) if plan else 0,

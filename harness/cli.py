@@ -62,7 +62,9 @@ def main() -> None:
 
 @main.command()
 @_target_options
-@click.option("--profile", type=click.Choice(list(PROFILES)), default="quick", show_default=True, help="How much to do.")
+@click.option(
+    "--profile", type=click.Choice(list(PROFILES)), default="quick", show_default=True, help="How much to do."
+)
 @click.option("--seed", default=0, show_default=True, help="Plans are drawn from this; equal seeds, equal plans.")
 @click.option("--minutes", type=float, help="Stop starting plans after so many minutes (default: the profile's).")
 @click.option("--plans", type=int, help="How many generated plans, instead of the profile's.")
@@ -126,7 +128,9 @@ def _summary(report: dict[str, Any]) -> str:
 @click.option("--db-root", type=click.Path(path_type=Path), help="Checkout of the bot's database package.")
 @click.option("--times", default=1, show_default=True, help="How often to replay.")
 @click.option("--explain", is_flag=True, help="Tell the witness as a timeline.")
-def replay(file: Path, target_name: str | None, root: Path | None, db_root: Path | None, times: int, explain: bool) -> None:
+def replay(
+    file: Path, target_name: str | None, root: Path | None, db_root: Path | None, times: int, explain: bool
+) -> None:
     """Replay a witness and say whether its finding is still there (exit 1: it is, 0: it is gone)."""
     from harness.timeline import timeline
 
@@ -134,6 +138,7 @@ def replay(file: Path, target_name: str | None, root: Path | None, db_root: Path
     spec = catalogue.target_spec(target_name or found.target)
     target = catalogue.make_target(spec, root, db_root)
     target.version()
+    demands = riskmap.load(target.risk_map()).demands(target.facts().name)
     hits = 0
     others: dict[str, str] = {}
     with Pool(spec, root=root, db_root=db_root) as pool:
@@ -142,7 +147,7 @@ def replay(file: Path, target_name: str | None, root: Path | None, db_root: Path
                 raise IsolationError(f"replay {number + 1} of {times} did not end: {outcome.status}: {outcome.detail}")
             for fault in outcome.trace.faults:
                 others[f"{fault.kind}: {fault.message}"] = fault.where
-            for finding in judge(outcome.trace, target.facts()):
+            for finding in judge(outcome.trace, target.facts(), demands):
                 if finding.fingerprint != found.fingerprint:
                     others[f"{finding.fingerprint} {finding.rule}"] = finding.message
                     continue
@@ -190,7 +195,7 @@ def overlays(
         campaign.run()
         campaign.progress.phase, campaign.progress.plans = "overlays", 0
         campaign.progress.total = len(target.overlays())
-        campaign.try_overlays(strategies.tour(list(target.actions())), only)
+        campaign.try_overlays(strategies.tour(list(target.actions())), only, small=True)
         records = campaign.overlay_records
     show.end()
     missed = 0
@@ -198,7 +203,9 @@ def overlays(
         good = made.killed and made.right_rule
         missed += not good
         size = f"{made.steps} steps, {made.deviations} deviations" if made.steps else ""
-        click.echo(f"{'ok    ' if good else 'MISSED'} {made.kind:5} {made.name:36} {made.rule:20} {size:26} {made.detail}")
+        click.echo(
+            f"{'ok    ' if good else 'MISSED'} {made.kind:5} {made.name:36} {made.rule:20} {size:26} {made.detail}"
+        )
         if out and made.witness:
             out.mkdir(parents=True, exist_ok=True)
             (out / f"{made.name}.json").write_text(made.witness)

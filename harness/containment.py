@@ -73,7 +73,7 @@ def site_of(recorder: Recorder | None) -> str:
     """``path:line function`` of the innermost frame of the bot; without a recorder, of the innermost frame that is
     neither the harness's nor the standard library's."""
     if recorder is not None:
-        site, _ = recorder._where()
+        site = recorder.site()
         if site.file:
             return f"{site.file}:{site.line} {site.function}"
     frame = sys._getframe(1)

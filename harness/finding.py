@@ -15,6 +15,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     `fingerprint` derives from rule, sink, surface and the function of the site: no line, no payload, no plan.
     `seqs` are the accesses that prove it, the violating one last. `stack` are the bot's frames at that access.
+    `reaches` are the places (``sink surface``) where the same data, or the same flow, showed again later on.
     """
 
     rule: str
@@ -30,6 +31,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     stack: tuple[str, ...] = ()
     seqs: tuple[int, ...] = ()
     step: int = -1
+    reaches: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:

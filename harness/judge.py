@@ -1,19 +1,79 @@
-"""Judging: every rule over a trace, all fingerprints at once."""
+"""Judging: every rule over a trace, all fingerprints at once, consequences folded into their causes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
 from harness.finding import Finding
+from harness.riskmap import Demand
 from harness.rules import registry
-from harness.rules._evidence import Evidence
+from harness.rules._evidence import TWINS, Evidence
 from harness.target import Facts
 from harness.trace import Trace
 
+CARRIED = 12
+"""Places a finding lists as reached; more add nothing for a reader."""
 
-def judge(trace: Trace, facts: Facts) -> list[Finding]:
-    """Findings of all rules, the first of each fingerprint, in the order of the rules and then of the trace."""
-    evidence = Evidence(trace, facts)
-    found: dict[str, Finding] = {}
+
+def judge(trace: Trace, facts: Facts, demands: Sequence[Demand] = ()) -> list[Finding]:
+    """Findings of all rules, the first of each fingerprint, in the order of the trace.
+
+    `demands` are the risk map's claims that something is never written. A canary that has crossed once shows again
+    in whatever is made of it (the config read, then the prompt, the reply, the row of the reply). The first crossing is
+    the finding, the later ones are what it `reaches`. So with a flow that has no context: its first access of each
+    sink is the finding.
+    """
+    evidence = Evidence(trace, facts, demands)
+    found: list[Finding] = []
     for rule in registry().values():
-        for finding in rule(evidence):
-            found.setdefault(finding.fingerprint, finding)
-    return list(found.values())
+        found.extend(rule(evidence))
+    found.sort(key=lambda finding: finding.seqs[-1])
+    return _folded(_causes(found, evidence))
+
+
+def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
+    """`found` without consequences; each cause knows what it reaches."""
+    crossed: dict[tuple[str, str, str], int] = {}
+    bare: dict[tuple[str, str], int] = {}
+    causes: list[Finding] = []
+    reaches: list[dict[str, None]] = []
+    for finding in found:
+        access = evidence.trace.accesses[finding.seqs[-1]]
+        cause: int | None = None
+        slots = [m.slot for m in access.marks if m.label == finding.source and finding.source in TWINS]
+        if finding.rule == "canary-flow":
+            known = [crossed.get((finding.source, finding.observer, slot)) for slot in slots]
+            if known and all(k is not None for k in known):
+                cause = known[0]
+        elif finding.rule == "context-missing":
+            cause = bare.get((access.lineage, finding.sink))
+        if cause is not None:
+            if causes[cause].fingerprint != finding.fingerprint:
+                reaches[cause][f"{finding.sink} {finding.surface}"] = None
+            continue
+        index = len(causes)
+        causes.append(finding)
+        reaches.append({})
+        for slot in slots:
+            crossed.setdefault((finding.source, finding.observer, slot), index)
+        if finding.rule == "context-missing":
+            bare[access.lineage, finding.sink] = index
+    return [
+        msgspec.structs.replace(finding, reaches=tuple(reached)[:CARRIED]) if reached else finding
+        for finding, reached in zip(causes, reaches, strict=True)
+    ]
+
+
+def _folded(findings: Sequence[Finding]) -> list[Finding]:
+    """The first of each fingerprint, with the places that any of them reaches."""
+    first: dict[str, Finding] = {}
+    for finding in findings:
+        known = first.get(finding.fingerprint)
+        if known is None:
+            first[finding.fingerprint] = finding
+        elif set(finding.reaches) - set(known.reaches):
+            both = tuple(dict.fromkeys((*known.reaches, *finding.reaches)))[:CARRIED]
+            first[finding.fingerprint] = msgspec.structs.replace(known, reaches=both)
+    return list(first.values())

@@ -36,9 +36,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 class Deviation(msgspec.Struct, frozen=True, kw_only=True):
     """One departure from FIFO, named so that it survives an unrelated await added to the bot.
 
-    It applies to the `occurrence`-th (from 0) ready callback of `lineage` whose site is `site` (``module:function``;
-    empty: any site). ``hold`` lets up to `amount` callbacks of other lineages go first; ``delay`` makes an external
-    completion (sleep, executor, LLM) of that lineage arrive `amount` virtual seconds later.
+    It applies to the `occurrence`-th (from 0) wait for the outside that `lineage` begins at `site`
+    (``module:function``; empty: any site, 0 being the step's own start). ``hold`` lets up to `amount` callbacks of
+    other lineages go before its arrival; ``delay`` makes it (sleep, executor, LLM) arrive `amount` virtual seconds later.
     """
 
     kind: Literal["hold", "delay"]

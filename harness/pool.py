@@ -121,7 +121,10 @@ class Pool:
                         more = False
                         break
                     self._next += 1
-                    send(self._connection, Job(id=self._next, plan=plan.to_json(), limit=limit, observe=observe, plant=plant))
+                    send(
+                        self._connection,
+                        Job(id=self._next, plan=plan.to_json(), limit=limit, observe=observe, plant=plant),
+                    )
                     waiting[self._next] = plan
                     order.append(self._next)
                 while order and order[0] in finished:

@@ -144,6 +144,10 @@ class Recorder:
         """Note something that went wrong. `harness` is true when the harness itself is to blame."""
         self.faults.append(Fault(kind=kind, message=message, where=where, harness=harness))
 
+    def site(self) -> Site:
+        """The innermost frame of the bot under the caller."""
+        return self._where()[0]
+
     def _where(self) -> tuple[Site, int]:
         """The innermost frame of the bot, and the interned stack of all its frames."""
         frame: FrameType | None = sys._getframe(2)

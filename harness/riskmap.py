@@ -73,6 +73,15 @@ class RiskItem(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class Demand(msgspec.Struct, frozen=True, kw_only=True):
+    """An *absent* cell ready for judging: whose demand, on which sink and entry, in which places of the bot."""
+
+    item: str
+    sink: str
+    entry: str
+    patterns: tuple[Pattern, ...]
+
+
 class RiskMap(msgspec.Struct, frozen=True, kw_only=True):
     """All items, in the order of the documents."""
 
@@ -85,6 +94,16 @@ class RiskMap(msgspec.Struct, frozen=True, kw_only=True):
         if not chosen:
             raise UsageError(f"no risk item matches {pattern!r}; `isolation items` lists the ids")
         return RiskMap(items=chosen)
+
+    def demands(self, target: str) -> tuple[Demand, ...]:
+        """What must never be written in the bot of that name."""
+        return tuple(
+            Demand(item=item.id, sink=cell.sink, entry=cell.entry, patterns=item.places[target])
+            for item in self.items
+            if target in item.places
+            for cell in item.cells
+            if cell.predicate == "absent"
+        )
 
 
 def load(path: Path) -> RiskMap:

@@ -90,7 +90,7 @@ class _Run:
                 recorder.fault("containment", str(error))
             except IsolationError as error:
                 recorder.fault(type(error).__name__.lower(), str(error), _where(error))
-            except Exception as error:  # noqa: BLE001 - whatever the bot raises costs this plan only
+            except Exception as error:
                 recorder.fault("crash", f"{type(error).__name__}: {error}", _where(error))
             self._close()
         return self._trace(real_perf_counter() - began)
@@ -101,13 +101,17 @@ class _Run:
             for probe in self.rig.probes:
                 try:
                     probe.finish()
-                except Exception as error:  # noqa: BLE001
+                except Exception as error:
                     recorder.fault("probe", f"{type(error).__name__}: {error}", _where(error), harness=True)
+        for refused in self.loop.refused:
+            recorder.fault(
+                "network", f"the loop has no {refused.split()[0]}: the target must replace what calls it", refused
+            )
         with recorder.muted():
             self.patcher.undo()
             try:
                 self.loop.run_until_complete(self._leave())
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 recorder.fault("leave", f"{type(error).__name__}: {error}", _where(error))
             self.loop.close()
             asyncio.set_event_loop(None)
@@ -150,7 +154,7 @@ class _Run:
             await asyncio.wait_for(asyncio.shield(boot), START_LIMIT)
         except TimeoutError:
             self.recorder.fault("boot", f"start() did not return within {START_LIMIT:.0f} virtual seconds")
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             self.recorder.fault("boot", f"{type(error).__name__}: {error}", _where(error))
 
     def _overlay(self) -> None:
@@ -159,7 +163,9 @@ class _Run:
         known: dict[str, Overlay] = {overlay.name: overlay for overlay in self.target.overlays()}
         for name in self.plan.overlays:
             if name not in known:
-                raise UsageError(f"target {self.target.name} has no overlay {name!r}; `isolation overlays --list` names them")
+                raise UsageError(
+                    f"target {self.target.name} has no overlay {name!r}; `isolation overlays --list` names them"
+                )
             known[name].apply(self.patcher)
 
     def _between(self) -> None:
@@ -168,7 +174,7 @@ class _Run:
         for probe in self.rig.probes:
             try:
                 probe.between()
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 self.recorder.fault("probe", f"{type(error).__name__}: {error}", _where(error), harness=True)
 
     async def _settle(self, limit: float = STEP_LIMIT) -> None:
@@ -209,7 +215,7 @@ class _Run:
             raise
         except ContainmentError:
             outcome = "contained"
-        except Exception as error:  # noqa: BLE001 - a refusal is an outcome
+        except Exception as error:
             outcome, detail = "raised", f"{type(error).__name__}: {error}"[:300]
         finally:
             self._note(index, step, seq, started, outcome, detail)
@@ -247,8 +253,10 @@ class _Run:
 
                 try:
                     await asyncio.wait_for(self.loop.spawn(plant(), flow, f"plant {sink}"), 60)
-                except Exception as error:  # noqa: BLE001
-                    self.recorder.fault("plant", f"planted {sink} access failed: {type(error).__name__}: {error}", _where(error))
+                except Exception as error:
+                    self.recorder.fault(
+                        "plant", f"planted {sink} access failed: {type(error).__name__}: {error}", _where(error)
+                    )
 
     def _trace(self, wall: float) -> Trace:
         recorder = self.recorder

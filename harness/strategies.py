@@ -87,8 +87,10 @@ def plans(draw: st.DrawFn, actions: Sequence[Action], longest: int = 10) -> Plan
                 Deviation(
                     kind=kind,
                     lineage=draw(st.sampled_from(lineages)),
-                    occurrence=draw(st.integers(0, 24 if kind == "hold" else 4)),
-                    amount=float(draw(st.integers(1, 12))) if kind == "hold" else draw(st.sampled_from((0.1, 0.7, 3.0))),
+                    occurrence=draw(st.integers(0, 8 if kind == "hold" else 4)),
+                    amount=float(draw(st.integers(1, 12)))
+                    if kind == "hold"
+                    else draw(st.sampled_from((0.1, 0.7, 3.0))),
                 )
             )
     return Plan(seed=draw(st.integers(0, 2**16)), twins=spec, steps=tuple(steps), tape=tuple(tape))
@@ -156,7 +158,9 @@ def _around(
         steps += [Step(entry=action.entry, action=action.name, payload=payload, join=True)]
     if action.entry in ("timer", "start"):
         steps.append(Step(entry="world", action="advance", payload={"seconds": 330}, join=True))
-    return Plan(seed=turn, twins=TwinSpec(dimension=dimension, pictures=pictures, seed=turn % TWIN_SEEDS), steps=tuple(steps))
+    return Plan(
+        seed=turn, twins=TwinSpec(dimension=dimension, pictures=pictures, seed=turn % TWIN_SEEDS), steps=tuple(steps)
+    )
 
 
 def overlapping(steps: Sequence[Any]) -> bool:

@@ -136,7 +136,9 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
 class Watch(Protocol):
     """How a target tells the harness of what no generic probe can see. Given to `enter`; usable until `leave`."""
 
-    def config(self, surface: str, key: str, value: Any, *, level: str, overridden: bool, announced: bool = False) -> None:
+    def config(
+        self, surface: str, key: str, value: Any, *, level: str, overridden: bool, announced: bool = False
+    ) -> None:
         """A config read: the section and key, the value, the level that answered (``agent``, ``tenant``,
         ``default``), whether the reading tenant has an override planted there, whether the fallback was said."""
 

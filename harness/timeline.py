@@ -17,7 +17,9 @@ def timeline(trace: Trace, finding: Finding) -> tuple[TimelineEvent, ...]:
     for record in trace.steps:
         if record.first_seq <= last:
             text = f"step {record.index}: {record.entry} {record.action}"
-            events.append((record.first_seq, 0, TimelineEvent(lane=record.who or "-", kind="step", at=record.started, text=text)))
+            events.append(
+                (record.first_seq, 0, TimelineEvent(lane=record.who or "-", kind="step", at=record.started, text=text))
+            )
     former: str | None = None
     for access in trace.accesses[: last + 1]:
         if not _matters(access, finding):
@@ -39,8 +41,10 @@ def timeline(trace: Trace, finding: Finding) -> tuple[TimelineEvent, ...]:
 
 
 def _matters(access: Access, finding: Finding) -> bool:
-    return access.seq in finding.seqs or access.surface == finding.surface or any(
-        mark.label == finding.source for mark in access.marks
+    return (
+        access.seq in finding.seqs
+        or access.surface == finding.surface
+        or any(mark.label == finding.source for mark in access.marks)
     )
 
 

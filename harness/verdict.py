@@ -69,7 +69,9 @@ def decide(
         )  # fmt: skip
 
     if item.generation != facts.generation:
-        return record("not_applicable", f"belongs to the {item.generation} generation; this bot claims {facts.generation}")
+        return record(
+            "not_applicable", f"belongs to the {item.generation} generation; this bot claims {facts.generation}"
+        )
     patterns = item.places.get(facts.name)
     if not patterns:
         return record("not_applicable", item.note or "its module does not exist in this bot")
@@ -90,8 +92,12 @@ def decide(
 
 def measure(cell: Cell, reached: Sequence[tuple[Reach, int]], findings: Sequence[Finding]) -> CellRecord:
     """One cell as measured. A cell of several dimensions is met by twins that differ in any of them."""
+    writing = ("write", "rebind", "error") if cell.predicate == "absent" else ()
     mine = [
-        (reach, count) for reach, count in reached
+        (reach, count) for reach, count in reached if not writing or reach.op in writing
+    ]  # fmt: skip
+    mine = [
+        (reach, count) for reach, count in mine
         if reach.entry == cell.entry and cell.sink in (reach.sink, "context")
         and (cell.dimension in reach.dimension or reach.dimension in cell.dimension)
     ]  # fmt: skip
@@ -109,7 +115,7 @@ def measure(cell: Cell, reached: Sequence[tuple[Reach, int]], findings: Sequence
     if any(f.entry == cell.entry and cell.sink in (f.sink, "context") for f in findings):
         return record("open", "a rule fired", bool(held) if mine else None)
     if cell.predicate == "absent":
-        return _absent(cell, count, record)
+        return record("closed", "never written", None)
     if not mine:
         return record("not_exercised", "never reached", None)
     if failed:
@@ -123,13 +129,3 @@ def measure(cell: Cell, reached: Sequence[tuple[Reach, int]], findings: Sequence
     if len(held) < 2:
         return record("not_exercised", f"the positive control held for {next(iter(held))} only", False)
     return record("closed", f"reached {count} times by both, the control held", True)
-
-
-def _absent(cell: Cell, count: int, record: object) -> CellRecord:
-    make = record
-    assert callable(make)
-    if count:
-        made: CellRecord = make("open", f"written {count} times, though it must never be", None)
-        return made
-    kept: CellRecord = make("closed", "never written", None)
-    return kept

@@ -36,7 +36,13 @@ class RecorderWatch:
         if recorder.listening:
             detail = {"text": text[:TEXT_KEPT], "length": len(text)}
             recorder.access(
-                "prompt", "write", model, "", new_owner=recorder.label(identity), marks=recorder.marks(text), detail=detail
+                "prompt",
+                "write",
+                model,
+                "",
+                new_owner=recorder.label(identity),
+                marks=recorder.marks(text),
+                detail=detail,
             )
 
     def outbound(self, channel: str, text: str, *, recipient: Mapping[str, str | None] | None) -> None:

@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     except IsolationError as error:
         send(connection, Failed(message=str(error), status=error.status))
         return error.status
-    except BaseException as error:  # noqa: BLE001 - a bot may even exit at import
+    except BaseException as error:
         traceback.print_exc()
         send(connection, Failed(message=_explain(setup, error), status=2))
         return 2
@@ -68,7 +68,9 @@ def load_target(spec: str, root: str | None, db_root: str | None) -> Target:
     try:
         factory: Any = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise TargetError(f"target {spec!r} cannot be imported ({error}); give an entry-point name or module:Class") from error
+        raise TargetError(
+            f"target {spec!r} cannot be imported ({error}); give an entry-point name or module:Class"
+        ) from error
     made: Target = factory(root=Path(root) if root else None, db_root=Path(db_root) if db_root else None)
     return made
 
@@ -124,7 +126,7 @@ def _explain(setup: Setup, error: BaseException) -> str:
 
 def _plain(value: Any) -> Any:
     """Subclasses of text and numbers (an ORM's own strings) as what they are; anything else by its type's name."""
-    for kind in (str, int, float, bytes):
+    for kind in (str, int, float):
         if isinstance(value, kind):
             return kind(value)
     return type(value).__name__
@@ -184,7 +186,7 @@ class _Server:
                 self.connection.close()
                 self._child(job, private, write_end)
                 status = 0
-            except BaseException:  # noqa: BLE001
+            except BaseException:
                 traceback.print_exc()
             finally:
                 sys.stdout.flush()

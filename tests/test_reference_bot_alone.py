@@ -16,6 +16,7 @@ from fixtures.reference_bot.activity import AWAKE_SECONDS
 from fixtures.reference_bot.identity import Identity, IdentityMissing, acting
 from fixtures.reference_bot.streams import streams
 from fixtures.reference_bot.tasks import NobodyAwake, manager
+from fixtures.targets import reference_model
 from fixtures.targets.reference import ReferenceTarget
 from harness.principal import Principal, Twins, TwinSpec
 from harness.target import Patcher
@@ -55,6 +56,7 @@ async def running(
 ) -> AsyncIterator[tuple[ReferenceTarget, Twins, Ear]]:
     """The bot, patched, started, with both twins' accounts."""
     patcher = Patcher()
+    patcher.set(reference_model, "LATENCY", (0.0, 0.01))
     target, ear = ReferenceTarget(), Ear()
     target.prepare(folder)
     target.boot(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -24,7 +23,7 @@ from fixtures.reference_bot.worker import worker
 from fixtures.targets.reference import ReferenceTarget
 from harness.principal import Principal, Twins
 from harness.rules import registry
-from tests.test_reference_bot_alone import Ear, play
+from tests.test_reference_bot_alone import Ear, play, until
 
 Leak = Callable[[ReferenceTarget, Twins, Ear], Awaitable[bool]]
 """Whether B meets what is A's."""
@@ -230,8 +229,13 @@ async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
 async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
     for who in (twins.a, twins.b):
         await target.deliver("api", "mention", who, {"text": who.secrets["message"]})
-    await asyncio.sleep(2.5)
-    return any(all(who.secrets["message"] in text for who in (twins.a, twins.b)) for _, text in ear.prompts)
+
+    def asked(*secrets: str) -> bool:
+        return any(model == "reply" and all(secret in text for secret in secrets) for model, text in ear.prompts)
+
+    both = [who.secrets["message"] for who in (twins.a, twins.b)]
+    await until(lambda: all(asked(secret) for secret in both))
+    return asked(*both)
 
 
 @leak("worker-keeps-first-tenant")
@@ -251,7 +255,7 @@ async def _whoami() -> Identity | None:
 async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
     await target.deliver("api", "mention", twins.a, {"text": twins.a.secrets["message"]})
     await api(target, twins.b, "/notes")
-    await asyncio.sleep(2.5)
+    await until(lambda: any(twins.a.secrets["message"] in text for _, text, _ in ear.out))
     return twins.a.secrets["message"] in ear.heard_by(twins.b)
 
 

@@ -148,7 +148,7 @@ def test_the_picture_path_of_an_unknown_key_belongs_to_few_rows() -> None:
     stack = ["src/llm_models/utils_model.py:LLMRequest._execute_request", "src/common/message/api.py:message_handler"]
     places = {item.id: item.places.get("maimbot-saas", ()) for item in SAAS}
     found = [name for name, mine in places.items() if any(p.matches("prompt", "image", stack) for p in mine)]
-    assert found == ["api-key-resolve-failure"]
+    assert found == ["api-key-resolve-failure", "api-entry-context"]
 
 
 def test_choosing_by_name() -> None:

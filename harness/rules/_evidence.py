@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from harness.finding import Finding
 from harness.principal import MISSING, STRANGER, Label
+from harness.riskmap import Demand
 from harness.target import Facts, Region
 from harness.trace import Access, Trace
 
@@ -37,9 +38,10 @@ class Claim(msgspec.Struct, frozen=True):
 class Evidence:
     """A trace together with what the target declares, and the readings of it that several rules share."""
 
-    def __init__(self, trace: Trace, facts: Facts) -> None:
+    def __init__(self, trace: Trace, facts: Facts, demands: Sequence[Demand] = ()) -> None:
         self.trace = trace
         self.facts = facts
+        self.demands = tuple(demands)
         self._regions: dict[tuple[str, str, int], bool] = {}
         self._shared: dict[tuple[str, str], bool] = {}
 

@@ -23,7 +23,9 @@ def unscoped_constraint(evidence: Evidence) -> Iterator[Finding]:
             columns = ", ".join(access.detail["constraint"])
             message = f"{claim.label}'s row in {access.surface} {verb}: {access.owner} already holds that {columns}"
         elif access.op == "delete" and access.detail.get("statement") == "replace":
-            message = f"{claim.label}'s row in {access.surface} replaced one of {access.owner} under a shared unique key"
+            message = (
+                f"{claim.label}'s row in {access.surface} replaced one of {access.owner} under a shared unique key"
+            )
         else:
             continue
         yield evidence.finding("unscoped-constraint", access, access.owner, claim.label, message)
