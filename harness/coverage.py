@@ -49,7 +49,7 @@ class Coverage:
                 access.sink, access.surface, stack, access.entry, _twin(access), dimension, access.op,
                 access.ambient in TWINS, _held(access),
             )  # fmt: skip
-            counts[reach] = counts.get(reach, 0) + 1
+            counts[reach] = counts.get(reach, 0) + 1 + int(access.detail.get("repeats", 0))
         for record in trace.steps:
             step = (record.entry, record.action, record.outcome)
             self.steps[step] = self.steps.get(step, 0) + 1

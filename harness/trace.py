@@ -43,7 +43,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     name. `key` names the record inside it. `owner` is who owned the record before the access, as its owner
     columns, path or first writer say; `new_owner` who owns it after a write. `marks` are the canaries in what
     was read or written. `stack` indexes `Trace.stacks`. `detail` holds what a rule needs besides (the statement's
-    text, the config level that answered, the recipient); plain data only.
+    text, the config level that answered, the recipient; `repeats` of the same read; `observed` ``between`` for a change
+    that was seen by comparing states, by one of its `writers`); plain data only.
     """
 
     seq: int

@@ -52,13 +52,15 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A job's end. `trace` is an encoded `Trace` when `status` is ``ok``, else empty and `detail` says why."""
+    """A job's end. `trace` is an encoded `Trace` when `status` is ``ok``, else empty and `detail` says why.
+    `lessons` are for the zygote's probes, in their order (see `harness.probes.Learner`); they go no further."""
 
     id: int
     status: Literal["ok", "crash", "hang"]
     trace: bytes = b""
     detail: str = ""
     fork_ms: float = 0.0
+    lessons: tuple[bytes, ...] = ()
 
 
 Message = Ready | Failed | Done | Job

@@ -27,6 +27,7 @@ from harness import containment, streams, threads
 from harness.clock import VirtualClock, real_perf_counter
 from harness.errors import IsolationError, TargetError
 from harness.plan import Plan
+from harness.probes import Learner
 from harness.probes.files import FileProbe
 from harness.probes.keys import KeyProbe
 from harness.probes.logs import LogProbe
@@ -200,6 +201,7 @@ class _Server:
 
     def _child(self, job: Job, private: Path, write_end: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        gc.disable()  # a fork lives for a second; collecting would copy the zygote's memory page by page
         done = self._play(job, private)
         with os.fdopen(write_end, "wb") as pipe:
             pipe.write(msgspec.msgpack.encode(done))
@@ -208,7 +210,8 @@ class _Server:
         shutil.copytree(self.folder / "template", private)
         try:
             trace = self.rig.play(Plan.from_json(job.plan), private, observe=job.observe, plant=job.plant)
-            return Done(id=job.id, status="ok", trace=msgspec.msgpack.encode(trace, enc_hook=_plain))
+            lessons = tuple(p.lessons() if isinstance(p, Learner) else b"" for p in self.rig.probes)
+            return Done(id=job.id, status="ok", trace=msgspec.msgpack.encode(trace, enc_hook=_plain), lessons=lessons)
         finally:
             os.chdir(self.folder)
             shutil.rmtree(private, ignore_errors=True)
@@ -222,7 +225,10 @@ class _Server:
         self._forget(child)
         if status == 0 and child.data:
             done = msgspec.msgpack.decode(bytes(child.data), type=Done)
-            send(self.connection, msgspec.structs.replace(done, fork_ms=child.fork_ms))
+            for probe, lessons in zip(self.rig.probes, done.lessons, strict=True):
+                if lessons and isinstance(probe, Learner):
+                    probe.learn(lessons)
+            send(self.connection, msgspec.structs.replace(done, fork_ms=child.fork_ms, lessons=()))
             return
         shutil.rmtree(child.folder, ignore_errors=True)
         code = os.waitstatus_to_exitcode(status)

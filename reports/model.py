@@ -130,6 +130,7 @@ class FindingReport(msgspec.Struct, frozen=True, kw_only=True):
     replays: tuple[int, int] = (0, 0)
     timeline: tuple[EventReport, ...] = ()
     stack: tuple[str, ...] = ()
+    reaches: tuple[str, ...] = ()
     plan: dict[str, Any] | None = None
 
 

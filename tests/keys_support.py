@@ -52,15 +52,15 @@ class Session(Recorder):
     """A recorder whose ambient context the test sets: ``session.as_("A")``."""
 
     def __init__(self, root: Path) -> None:
-        self.label: str | None = None
+        self.principal: str | None = None
         twins = Twins(spec=TwinSpec(), a=principal("A"), b=principal("B"))
         super().__init__(twins, TokenScanner(), [root], self._identity, lambda: 0.0)
 
     def _identity(self) -> Mapping[str, str | None] | None:
-        return {"tenant": f"tenant{self.label}"} if self.label else None
+        return {"tenant": f"tenant{self.principal}"} if self.principal else None
 
     def as_(self, label: str | None) -> None:
-        self.label = label
+        self.principal = label
 
     def on(self, surface: str, *ops: str) -> list[Access]:
         """Accesses of a surface, of these operations only if any are named."""

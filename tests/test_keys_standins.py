@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import operator
 import pickle
 from collections import OrderedDict, defaultdict, deque
 from typing import Any
@@ -212,8 +213,8 @@ def test_json_and_unpacking() -> None:
         assert {**traced} == plain
         assert [*listed] == [1, "x"]
         assert {"z": 1} | traced == {"z": 1, **plain}
-        assert listed[0:1] + [2] == [1, 2]
-        assert [0] + listed == [0, 1, "x"]
+        assert operator.add(listed[0:1], [2]) == [1, 2]
+        assert operator.add([0], listed) == [0, 1, "x"]
         assert sorted(traced) == ["a", "b"]
         first, second = listed
         assert (first, second) == (1, "x")

@@ -18,6 +18,7 @@ from fixtures.reference_bot.streams import streams
 from fixtures.reference_bot.tasks import NobodyAwake, manager
 from fixtures.targets import reference_model
 from fixtures.targets.reference import ReferenceTarget
+from harness.errors import UsageError
 from harness.principal import Principal, Twins, TwinSpec
 from harness.target import Patcher
 
@@ -267,3 +268,8 @@ def test_start_up_handlers_only_register(tmp_path: Path) -> None:
         assert set(commands.REGISTRY) == {"note", "notes", "name"}
 
     play(tmp_path, body)
+
+
+def test_twins_that_the_bot_does_not_claim_to_keep_apart_are_refused() -> None:
+    with pytest.raises(UsageError, match="name T or A"):
+        ReferenceTarget().twins(TwinSpec(dimension="C"))

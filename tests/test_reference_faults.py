@@ -217,6 +217,12 @@ async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
     return read[0] == read[1]
 
 
+@leak("config-rewritten-at-boot")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    text = (config.storage.data() / "config" / "default.json").read_text("utf-8")
+    return any(who.secrets["prompt"] in text for who in (twins.a, twins.b))
+
+
 @leak("prompt-with-last-topic")
 async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
     with act(twins.a):
@@ -266,7 +272,7 @@ async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
     return twins.a.secrets["message"] in ear.heard_by(twins.b)
 
 
-@leak("notes-in-the-class")
+@leak("notes-in-the-plugin")
 async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
     for who in (twins.a, twins.b):
         await api(target, who, "/note {command}")

@@ -8,9 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from harness.target import Facts
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A probe that works something out once for all runs. Forks hand it back, so that the next fork knows it."""
+
+    def lessons(self) -> bytes:
+        """What was worked out since the last call; empty when nothing was."""
+
+    def learn(self, lessons: bytes) -> None:
+        """Take over the lessons of a finished run."""
 
 
 class Probe(Protocol):

@@ -29,6 +29,9 @@ def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, l
     missing: Any = object()
 
     def cached(*args: Any, **named: Any) -> Any:
+        if maxsize == 0:  # the original does not even hash the arguments then
+            counts[1] += 1
+            return function(*args, **named)
         key = _Call(_make_key(args, named, typed), args, named)
         with lock:
             result = store.get(key, missing)
@@ -41,8 +44,6 @@ def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, l
             return result
         counts[1] += 1
         result = function(*args, **named)
-        if maxsize == 0:
-            return result
         with lock:
             if key not in store:
                 store[key] = result

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from harness.probes.connection import Classes, Link, link_of, plain
 from harness.probes.images import RowEvent
 from harness.probes.rowlog import SHOWN, Call, Group, RowLog
@@ -38,6 +40,7 @@ class RowProbe:
         self._classes = Classes(self)
         self._undo: list[tuple[Any, Any]] = []
         self._statements: dict[tuple[str, int], Statement] = {}
+        self._fresh: list[tuple[str, int, Statement]] = []
         self._schemas: dict[int, Schema] = {}
 
     # the Probe protocol
@@ -241,7 +244,20 @@ class RowProbe:
                 self._statements.clear()
             known = analyse(sql, schema, self.log.owners, self._facts.scoping)
             self._statements[(sql, schema.number)] = known
+            self._fresh.append((sql, schema.number, known))
         return known
+
+    def lessons(self) -> bytes:
+        """The statements analysed since the last call, for `learn` in the process that forks the next run: an
+        analysis costs milliseconds, and a fork starts with what its parent knows."""
+        fresh, self._fresh = self._fresh, []
+        return msgspec.msgpack.encode(fresh) if fresh else b""
+
+    def learn(self, lessons: bytes) -> None:
+        """Take over what a finished fork analysed."""
+        for sql, number, statement in msgspec.msgpack.decode(lessons, type=list[tuple[str, int, Statement]]):
+            if len(self._statements) < STATEMENTS:
+                self._statements[(sql, number)] = statement
 
     def _safely(self, call: Call, work: Callable[..., None], *given: Any) -> None:
         try:

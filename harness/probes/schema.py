@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sqlite3
 from collections.abc import Sequence
@@ -136,7 +137,8 @@ def _build(cursor: sqlite3.Cursor, rows: Sequence[tuple[Any, ...]]) -> Schema:
         tables.append(_table(cursor, database, name, shape, predicates))
     views = {str(row[2]).lower(): str(row[4]) for row in rows if row[1] == "view"}
     triggered = {str(row[3]).lower() for row in rows if row[1] == "trigger"}
-    return Schema(tables, views, triggered, len(_known))
+    content = msgspec.msgpack.encode((tables, sorted(views.items()), sorted(triggered)))
+    return Schema(tables, views, triggered, int.from_bytes(hashlib.sha256(content).digest()[:7]))
 
 
 def _is_virtual(sql: str | None) -> bool:

@@ -15,8 +15,8 @@ def context_missing(evidence: Evidence) -> Iterator[Finding]:
     if not evidence.facts.refuses:
         return
     for access in evidence.accesses("row", "key", "file", "config", "prompt"):
-        if access.ambient != MISSING or access.op == "error":
-            continue
+        if access.ambient != MISSING or access.op == "error" or access.detail.get("observed") == "between":
+            continue  # a change seen by comparing states was not made where it was seen
         why = _tenant_state(access)
         if why:
             message = f"no tenant context at {access.op} of {place(access)}: {why}"
