@@ -26,6 +26,9 @@ ADVANCES = (1, 1, 3, 3, 10, 10, 45, 330)
 enough for its slow timers."""
 DIMENSIONS = ("T", "TA")
 KINDS: tuple[Literal["hold", "delay"], ...] = ("hold", "delay")
+BATCH = 6
+"""Plans drawn in one generation run of Hypothesis."""
+
 TWIN_SEEDS = 8
 """Twins of so many seeds are drawn from; few, so that a target may keep what it derives from them."""
 
@@ -98,12 +101,20 @@ def plans(draw: st.DrawFn, actions: Sequence[Action], longest: int = 10) -> Plan
 
 def generate(actions: Sequence[Action], count: int, campaign_seed: int) -> list[Plan]:
     """`count` plans, the same for the same seed. Hypothesis only generates: judging and shrinking are ours, since
-    one exception a plan would hide every leak but the first."""
+    one exception a plan would hide every leak but the first. A generation run dwells on variants of what it drew
+    first, so that many short ones spread better than a long one."""
     made: list[Plan] = []
-    if count <= 0:
-        return made
+    turn = 0
+    while len(made) < count:
+        made += _batch(actions, min(BATCH, count - len(made)), campaign_seed * 100_003 + turn)
+        turn += 1
+    return made
 
-    @seed(campaign_seed)
+
+def _batch(actions: Sequence[Action], count: int, batch_seed: int) -> list[Plan]:
+    made: list[Plan] = []
+
+    @seed(batch_seed)
     @settings(
         max_examples=count, database=None, deadline=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),

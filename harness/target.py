@@ -32,7 +32,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shared(msgspec.Struct, frozen=True, kw_only=True):
-    """Sharing on purpose: `surface` (glob) of `sink` may be met by both tenants, for `reason`."""
+    """Sharing on purpose: `surface` (glob) of `sink` may be met by both tenants, for `reason`. The glob is held against
+    the surface as traces have it: for files the pattern with ids replaced (``data/config/*.json``), not a path."""
 
     sink: str
     surface: str
@@ -140,7 +141,8 @@ class Watch(Protocol):
         self, surface: str, key: str, value: Any, *, level: str, overridden: bool, announced: bool = False
     ) -> None:
         """A config read: the section and key, the value, the level that answered (``agent``, ``tenant``,
-        ``default``), whether the reading tenant has an override planted there, whether the fallback was said."""
+        ``default``), whether the reading tenant has an override planted there, whether the fallback was said. `slot` names the
+        planted number to compare a numeric value with (`Principal.numbers`; default: ``surface.key``)."""
 
     def prompt(self, model: str, text: str, *, identity: Mapping[str, str | None] | None = None) -> None:
         """Text about to leave for a model. `identity`: whom the call itself names, where it names anyone."""

@@ -124,8 +124,10 @@ def measure(cell: Cell, reached: Sequence[tuple[Reach, int]], findings: Sequence
         return record("not_exercised", f"reached {count} times, {ENOUGH} are wanted", bool(held))
     if len(twins) < 2:
         return record("not_exercised", f"reached by {twins[0] if twins else 'neither twin'} only", bool(held))
-    if not held:
+    if not held and cell.sink in ("row", "key", "file"):
         return record("inert", "no owner ever met its own data there: the positive control failed", False)
+    if not held:
+        return record("not_exercised", "no marker of its own was ever seen there, so the control is missing", False)
     if len(held) < 2:
         return record("not_exercised", f"the positive control held for {next(iter(held))} only", False)
     return record("closed", f"reached {count} times by both, the control held", True)

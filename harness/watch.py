@@ -18,7 +18,8 @@ class RecorderWatch:
         self._recorder = recorder
 
     def config(
-        self, surface: str, key: str, value: Any, *, level: str, overridden: bool, announced: bool = False
+        self, surface: str, key: str, value: Any, *, level: str, overridden: bool, announced: bool = False,
+        slot: str = "",
     ) -> None:
         """One config read; see `Watch.config`."""
         recorder = self._recorder
@@ -26,7 +27,7 @@ class RecorderWatch:
             return
         marks = recorder.marks(value if isinstance(value, (str, bytes)) else repr(value))
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            marks += recorder.scanner.scan_number(f"{surface}.{key}", value)
+            marks += recorder.scanner.scan_number(slot or f"{surface}.{key}", value)
         detail = {"level": level, "overridden": overridden, "announced": announced}
         recorder.access("config", "read", surface, key, marks=marks, detail=detail)
 

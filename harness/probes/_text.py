@@ -211,6 +211,10 @@ def cut(text: str) -> str:
     return text[: MAX_KEY - 13] + "#" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
+DIGESTS = ("md5", "sha1", "sha256")
+"""How bots name a picture by its content."""
+
+
 class Identities:
     """Which identity values of the twins stand in a text."""
 
@@ -226,6 +230,11 @@ class Identities:
             else:
                 self._add(self._own, f"{field}:A", mine)
                 self._add(self._own, f"{field}:B", theirs)
+        for slot, content in twins.a.pictures.items():
+            # What is found by the digest of a picture that both sent is found by both.
+            if twins.b.pictures.get(slot) == content:
+                for kind in DIGESTS:
+                    self._add(self._shared, "picture", hashlib.new(kind, content).hexdigest())
 
     @staticmethod
     def _add(table: list[tuple[str, re.Pattern[str]]], name: str, value: str) -> None:
@@ -236,6 +245,6 @@ class Identities:
     def of(self, text: str) -> dict[str, list[str]]:
         """``{"shared": [field, ...], "own": ["field:label", ...]}`` for the values found in `text`."""
         return {
-            "shared": [name for name, pattern in self._shared if pattern.search(text)],
+            "shared": list(dict.fromkeys(name for name, pattern in self._shared if pattern.search(text))),
             "own": [name for name, pattern in self._own if pattern.search(text)],
         }

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from harness.finding import Finding
-from harness.principal import MISSING, STRANGER, Label
+from harness.principal import MISSING, Label
 from harness.riskmap import Demand
 from harness.target import Facts, Region
 from harness.trace import Access, Trace
@@ -20,7 +20,7 @@ class Claim(msgspec.Struct, frozen=True):
     """Whose flow an access belongs to.
 
     ``agreed``: lineage and the bot's context name the same twin. ``context``: no lineage (a timer tick), the bot's
-    context is the claim that data must agree with. ``direct``: the bot has no context, but the access happened in
+    context is the claim that data must agree with. ``direct``: the bot has no context of a twin, but the access happened in
     the step's own task, where lineage is proof. ``spawned``: no context, in a task spawned from the step: lineage is
     evidence only, for a shared worker keeps its first caller. ``split``: lineage and context name different twins.
     ``none``: neither names a twin.
@@ -95,8 +95,9 @@ class Evidence:
             if actor is None:
                 return Claim(ambient, "context")
             return Claim(ambient, "agreed") if actor == ambient else Claim(ambient, "split")
-        if actor is None or ambient == STRANGER:
-            return Claim(actor, "none")
+        if actor is None:
+            return Claim(None, "none")
+        # Somebody else's context (a default tenant, say) is as good as none: lineage tells whose data it is.
         return Claim(actor, "direct" if access.direct else "spawned")
 
     def finding(

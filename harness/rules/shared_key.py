@@ -46,9 +46,10 @@ def _about_a_tenant(first: Access, access: Access, writer: str, other: str) -> s
     identity = first.detail.get("identity") or {}
     if identity.get("own"):
         return ""  # the key itself tells the tenants apart; meeting it is foreign-read's matter
-    shared = identity.get("shared") or []
+    # A platform is shared by right: every tenant's bot may be on it.
+    shared = [name for name in identity.get("shared") or [] if name != "platform"]
     if shared:
-        return f"its key is made of the {' and '.join(shared)} id that both share"
+        return f"its key is made of the {' and '.join(shared)} that both share"
     if first.detail.get("picture") or access.detail.get("picture"):
         return "it is found by the content of a picture that both sent"
     if access.op not in ("write", "rebind"):
