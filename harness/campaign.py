@@ -43,6 +43,10 @@ PLANTED = {
 """What each probe must have seen of its planted access before a campaign is believed."""
 
 
+TOUCHED = 400
+"""Plans of which the surfaces they touched are kept, so that a fault is tried on those nearest to it first."""
+
+
 class Profile(msgspec.Struct, frozen=True):
     """How much a campaign does. `plans` are generated ones, beside the tour; `seconds` is wall time after which no
     further plan is started; `replays` per witness; `overlays` whether faults and fixes are tried as well."""
@@ -86,7 +90,9 @@ class Witnessed(msgspec.Struct):
 class Campaign:
     """One run against one booted target. Call `run`, then read the record it returns.
 
-    Raises SoundnessError when a probe is blind or the same plan gives two different traces.
+    Raises SoundnessError when a probe is blind or the same plan gives two different traces. Findings that `keep`
+    refuses are neither shrunk nor recorded; `left_out` counts them. `report` is called after every plan and may raise
+    KeyboardInterrupt to end the campaign there.
     """
 
     def __init__(
@@ -101,6 +107,7 @@ class Campaign:
         overlays: Sequence[str] = (),
         minutes: float | None = None,
         report: Callable[[Progress], None] = lambda progress: None,
+        keep: Callable[[Finding], bool] = lambda finding: True,
     ) -> None:
         self.pool = pool
         self.target = target
@@ -112,11 +119,14 @@ class Campaign:
         self.seed = seed
         self.overlays = tuple(overlays)
         self.report = report
+        self.keep = keep
+        self.left_out: set[str] = set()
         self.progress = Progress()
         self.began = time.monotonic()
         self.deadline = self.began + (minutes * 60 if minutes is not None else profile.seconds)
         self.coverage = Coverage()
         self.found: dict[str, Witnessed] = {}
+        self.touched: dict[str, frozenset[str]] = {}
         self.errors: dict[tuple[str, str, bool], ErrorRecord] = {}
         self.probes: dict[str, bool] = {}
         self.overlay_records: list[OverlayRecord] = []
@@ -208,9 +218,14 @@ class Campaign:
 
     def _judge(self, plan: Plan, trace: Trace) -> None:
         self.coverage.add(trace)
+        if len(self.touched) < TOUCHED:
+            self.touched[plan.digest()] = frozenset(access.surface for access in trace.accesses)
         findings = self.judge(trace)
         self.clean += not findings
         for finding in findings:
+            if not self.keep(finding):
+                self.left_out.add(finding.fingerprint)
+                continue
             known = self.found.get(finding.fingerprint)
             if known is None:
                 self.found[finding.fingerprint] = Witnessed(
@@ -231,10 +246,12 @@ class Campaign:
 
     def shows(self, fingerprint: str, plans: Sequence[Plan]) -> list[bool]:
         """Of each plan, whether it shows the finding."""
-        return [
-            outcome.trace is not None and any(f.fingerprint == fingerprint for f in self.judge(outcome.trace))
-            for outcome in self.pool.map(plans)
-        ]
+        shown = []
+        for outcome in self.pool.map(plans):
+            self.report(self.progress)
+            trace = outcome.trace
+            shown.append(trace is not None and any(f.fingerprint == fingerprint for f in self.judge(trace)))
+        return shown
 
     def _confirm(self) -> None:
         for fingerprint, witnessed in self.found.items():
@@ -260,7 +277,7 @@ class Campaign:
             self.report(self.progress)
 
     def _fault(self, overlay: Overlay, tour: Sequence[Plan], small: bool) -> OverlayRecord:
-        plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for plan in tour]
+        plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for plan in self._nearest(overlay, tour)]
         others: set[str] = set()
         hit: tuple[Plan, Finding] | None = None
         for outcome in self.pool.map(plans, stop=lambda: hit is not None):
@@ -269,7 +286,7 @@ class Campaign:
             for finding in self.judge(outcome.trace):
                 if finding.fingerprint in self.found:
                     continue
-                if finding.rule == overlay.rule and fnmatch.fnmatchcase(finding.surface, overlay.surface):
+                if overlay.speaks_of(finding.rule, finding.surface):
                     hit = hit or (outcome.plan, finding)
                 else:
                     others.add(f"{finding.rule} on {finding.surface}")
@@ -281,13 +298,20 @@ class Campaign:
             plan, _ = shrink(plan, lambda tried: self.shows(finding.fingerprint, tried))
         return _overlay_record(overlay, True, True, finding.message, plan)
 
+    def _nearest(self, overlay: Overlay, tour: Sequence[Plan]) -> list[Plan]:
+        """The tour, plans that touched the overlay's surface without it first, short ones before long ones."""
+
+        def far(plan: Plan) -> tuple[bool, int]:
+            touched = self.touched.get(plan.digest(), frozenset())
+            return not any(fnmatch.fnmatchcase(surface, overlay.surface) for surface in touched), len(plan.steps)
+
+        return sorted(tour, key=far)
+
     def _fix(self, overlay: Overlay) -> OverlayRecord:
         mine: list[tuple[str, Witnessed]] = []
         rest: list[tuple[str, Witnessed]] = []
         for fingerprint, witnessed in self.found.items():
-            hit = witnessed.finding.rule == overlay.rule and fnmatch.fnmatchcase(
-                witnessed.finding.surface, overlay.surface
-            )
+            hit = overlay.speaks_of(witnessed.finding.rule, witnessed.finding.surface)
             (mine if hit else rest).append((fingerprint, witnessed))
         if not mine:
             return _overlay_record(overlay, False, False, "there is no finding for it to close")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from harness.errors import UsageError
@@ -13,6 +15,7 @@ from harness.target import Target
 
 TARGETS = "isolation.targets"
 REPORTS = "isolation.reports"
+REPORTING = "isolation.reporting"
 DEFAULT_TARGET = "reference"
 
 
@@ -38,13 +41,36 @@ def make_target(spec: str, root: Path | None, db_root: Path | None) -> Target:
     """The target itself, not booted: for its declarations only."""
     module, _, name = spec.partition(":")
     try:
-        factory: Any = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"target {spec!r} cannot be imported: {error}") from error
+        factory: Any = getattr(_imported(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(
+            f"target {spec!r} cannot be imported: {error}; module:Class is looked up on Python's path "
+            "and in the working folder"
+        ) from error
     made: Target = factory(root=root, db_root=db_root)
     return made
+
+
+def _imported(module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        here = str(Path.cwd())
+        if here in sys.path or error.name != module.partition(".")[0]:
+            raise
+        # The installed command does not look where it was called, unlike `python -m`; last, so that it hides nothing.
+        sys.path.append(here)
+        return importlib.import_module(module)
 
 
 def writers() -> dict[str, Callable[..., Any]]:
     """Installed report writers by format name."""
     return {point.name: point.load() for point in sorted(entry_points(group=REPORTS), key=lambda p: p.name)}
+
+
+def reporting(name: str) -> Callable[..., Any]:
+    """What reads, compares or redacts reports. Raises UsageError when it is not installed."""
+    for point in entry_points(group=REPORTING, name=name):
+        made: Callable[..., Any] = point.load()
+        return made
+    raise UsageError(f"nothing installed can {name} reports; run pip install -e . in the harness's checkout")

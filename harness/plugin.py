@@ -1,37 +1,71 @@
 """The pytest plugin: the same engine, one test for each risk item. Thin.
 
-``pytest scenarios --target NAME [--root DIR] [--db-root DIR] [--isolation-profile quick]``
+    pytest scenarios --target NAME [--root DIR] [--db-root DIR] [--isolation-profile quick]
+
+The campaign runs once a session, for the items that were collected (so ``-k`` and ``--lf`` make it shorter). Under
+pytest-xdist the first worker that gets the lock runs it and the others read its record.
 """
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import msgspec
 import pytest
 
-from harness import catalogue, riskmap
-from harness.campaign import PROFILES, Campaign
+from harness import baseline, catalogue, reporting, riskmap
+from harness.campaign import PROFILES, Campaign, write_witnesses
+from harness.cli_common import replay_command
 from harness.errors import IsolationError
+from harness.finding import Finding
 from harness.pool import Pool
 from harness.record import RunRecord
+from harness.riskmap import RiskMap
+from harness.target import Target
+from harness.verdict import attribute
+
+try:
+    import fcntl
+except ImportError:  # no such module on this platform: each worker runs a campaign of its own
+    fcntl = None  # type: ignore[assignment]
 
 _OPTIONS = {
     "target": ("isolation target to drive (see `isolation targets`)", catalogue.DEFAULT_TARGET),
     "root": ("checkout of the bot", ""),
     "db-root": ("checkout of the bot's database package", ""),
     "isolation-profile": (f"how much to do: {', '.join(PROFILES)}", "quick"),
+    "isolation-plans": ("how many generated plans, instead of the profile's", ""),
     "isolation-seed": ("seed of the campaign", "0"),
     "isolation-items": ("only risk items whose id matches this glob", "*"),
+    "isolation-overlays": ("overlays to apply in every plan, separated by commas", ""),
+    "isolation-baseline": ("file of accepted leaks (see `isolation baseline`)", ""),
+    "isolation-out": ("folder for the report and the witnesses", ""),
 }
+SHARED = "isolation-record.msgpack"
+"""Where a worker leaves its record for the others, in the folder that all of them share."""
+
+
+class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker leaves for the others: a record, or why there is none."""
+
+    record: RunRecord | None
+    error: str = ""
+    status: int = 0
+
+
+_RECORD = pytest.StashKey[RunRecord]()
+_FAILED = pytest.StashKey[_Kept]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Every option is also an ini key: ``isolation_target`` and so on."""
     group = parser.getgroup("isolation", "tenant isolation")
     for name, (text, default) in _OPTIONS.items():
-        group.addoption(f"--{name}", default=None, help=f"{text} (default: {default or 'none'})")
+        group.addoption(f"--{name}", default=None, help=f"{text} (default: {default or 'none'}; ini: {_ini(name)})")
         parser.addini(_ini(name), text, default=default)
 
 
@@ -50,52 +84,172 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "isolation: a risk item decided by the isolation harness")
     profile = _option(config, "isolation-profile")
     if profile not in PROFILES:
-        raise pytest.UsageError(f"--isolation-profile {profile!r} is none of {', '.join(PROFILES)}")
-    if not _option(config, "isolation-seed").isdigit():
-        raise pytest.UsageError("--isolation-seed wants a whole number")
+        raise pytest.UsageError(f"{_said('isolation-profile', profile)} is none of {', '.join(PROFILES)}")
+    for name, empty in (("isolation-seed", False), ("isolation-plans", True)):
+        value = _option(config, name)
+        if not (value.isdigit() or (empty and not value)):
+            raise pytest.UsageError(f"{_said(name, value)} is no whole number from 0")
+    target = _option(config, "target")
+    try:
+        # The default is left unasked: every pytest session has this plugin, few have use for it.
+        if target != catalogue.DEFAULT_TARGET:
+            catalogue.target_spec(target)
+        if _option(config, "isolation-baseline"):
+            baseline.load(_file(config, "isolation-baseline"))
+    except IsolationError as error:
+        raise pytest.UsageError(str(error)) from error
+    for name in ("root", "db-root"):
+        folder = _path(config, name)
+        if folder is not None and not folder.is_dir():
+            raise pytest.UsageError(f"{_said(name, str(folder))} is no folder")
+
+
+def _said(name: str, value: str) -> str:
+    return f"--{name} (ini: {_ini(name)}) {value!r}"
 
 
 def _path(config: pytest.Config, name: str) -> Path | None:
-    value = _option(config, name)
-    return Path(value) if value else None
+    return _file(config, name) if _option(config, name) else None
+
+
+def _file(config: pytest.Config, name: str) -> Path:
+    """A path given on the command line is relative to where pytest was called, one from the ini file to that file."""
+    if config.getoption(f"--{name}") is not None:
+        return config.invocation_params.dir / _option(config, name)
+    return (config.inipath.parent if config.inipath else config.rootpath) / _option(config, name)
+
+
+def _target(config: pytest.Config) -> tuple[str, Target]:
+    spec = catalogue.target_spec(_option(config, "target"))
+    return spec, catalogue.make_target(spec, _path(config, "root"), _path(config, "db-root"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test a risk item; its id is the node id."""
     if "isolation_item" not in metafunc.fixturenames:
         return
-    config = metafunc.config
     try:
-        spec = catalogue.target_spec(_option(config, "target"))
-        target = catalogue.make_target(spec, _path(config, "root"), _path(config, "db-root"))
-        chosen = riskmap.load(target.risk_map()).select(_option(config, "isolation-items"))
+        _, target = _target(metafunc.config)
+        known = {overlay.name for overlay in target.overlays()}
+        for name in _overlays(metafunc.config):
+            if name not in known:
+                raise pytest.UsageError(f"the target has no overlay {name!r}; `isolation overlays --list` names them")
+        chosen = riskmap.load(target.risk_map()).select(_option(metafunc.config, "isolation-items"))
     except IsolationError as error:
         raise pytest.UsageError(str(error)) from error
     metafunc.parametrize("isolation_item", [item.id for item in chosen.items])
 
 
+def _overlays(config: pytest.Config) -> tuple[str, ...]:
+    return tuple(name.strip() for name in _option(config, "isolation-overlays").split(",") if name.strip())
+
+
 @pytest.fixture(scope="session")
-def isolation_record(request: pytest.FixtureRequest) -> Iterator[RunRecord]:
-    """The record of one campaign on the chosen target, run once a session."""
+def isolation_record(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
+    """The record of one campaign on the chosen target, run once a session, the baseline applied."""
     config = request.config
-    spec = catalogue.target_spec(_option(config, "target"))
-    root, db_root = _path(config, "root"), _path(config, "db-root")
-    target = catalogue.make_target(spec, root, db_root)
-    name = _option(config, "isolation-profile")
+    specs = [getattr(item, "callspec", None) for item in request.session.items]
+    wanted = {spec.params["isolation_item"] for spec in specs if spec and "isolation_item" in spec.params}
+    if hasattr(config, "workerinput") and fcntl is not None:
+        kept = _once(tmp_path_factory.getbasetemp().parent, config, wanted)
+    else:
+        kept = _run(config, wanted)
+    if kept.record is None:
+        request.session.shouldstop = f"isolation: {kept.error}"
+        config.stash[_FAILED] = kept
+        pytest.fail(f"isolation: {kept.error}", pytrace=False)
+    config.stash[_RECORD] = kept.record
+    return kept.record
+
+
+def _once(folder: Path, config: pytest.Config, wanted: set[str]) -> _Kept:
+    """Run the campaign in the first worker that takes the lock; the others wait for it and read what it left. A worker
+    that dies gives the lock back, and the next one runs the campaign."""
+    with (folder / "isolation.lock").open("w") as lock, _locked(lock):
+        file = folder / SHARED
+        if file.exists():
+            return msgspec.msgpack.decode(file.read_bytes(), type=_Kept)
+        kept = _run(config, wanted)
+        file.write_bytes(msgspec.msgpack.encode(kept))
+        return kept
+
+
+@contextmanager
+def _locked(lock: IO[str]) -> Iterator[None]:
+    fcntl.flock(lock, fcntl.LOCK_EX)
     try:
-        with Pool(spec, root=root, db_root=db_root) as pool:
-            campaign = Campaign(
-                pool, target, riskmap.load(target.risk_map()), PROFILES[name], profile_name=name,
-                seed=int(_option(config, "isolation-seed")),
-            )  # fmt: skip
-            record = campaign.run()
+        yield
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+def _run(config: pytest.Config, wanted: set[str]) -> _Kept:
+    try:
+        return _Kept(record=_campaign(config, wanted))
     except IsolationError as error:
-        pytest.exit(f"isolation: {error}", returncode=error.status)
-    config.stash[_RECORD] = record
-    yield record
+        return _Kept(record=None, error=str(error), status=error.status)
 
 
-_RECORD = pytest.StashKey[RunRecord]()
+def _campaign(config: pytest.Config, wanted: set[str]) -> RunRecord:
+    spec, target = _target(config)
+    target.version()
+    whole = riskmap.load(target.risk_map())
+    chosen = RiskMap(items=tuple(item for item in whole.items if item.id in wanted))
+    name = target.facts().name
+    everything = len(chosen.items) == len(whole.items)
+
+    def keep(finding: Finding) -> bool:
+        return everything or bool(wanted.intersection(attribute(finding, whole, name)))
+
+    profile_name = _option(config, "isolation-profile")
+    profile = PROFILES[profile_name]
+    if plans := _option(config, "isolation-plans"):
+        profile = msgspec.structs.replace(profile, plans=int(plans))
+    root, db_root = _path(config, "root"), _path(config, "db-root")
+    with Pool(spec, root=root, db_root=db_root) as pool:
+        campaign = Campaign(
+            pool,
+            target,
+            chosen,
+            profile,
+            profile_name=profile_name,
+            seed=int(_option(config, "isolation-seed")),
+            overlays=_overlays(config),
+            keep=keep,
+        )
+        record = campaign.run()
+        if record.run.interrupted:
+            raise KeyboardInterrupt
+        waivers = baseline.load(_file(config, "isolation-baseline")) if _option(config, "isolation-baseline") else ()
+        applied = baseline.apply(record, waivers, datetime.date.today())
+        out = _path(config, "isolation-out")
+        if out is not None:
+            hint = replay_command(out, _option(config, "target"), name, root, db_root)
+            made = reporting.make(record, applied=applied, roots=[Path(r) for r in pool.ready.roots], replay=hint)
+            reporting.write(made, out)
+            write_witnesses(record, out)
+    return applied.record
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker hands its record to the controller, which alone writes the summary; a target that could not boot gives
+    its own exit status."""
+    config = session.config
+    failed = config.stash.get(_FAILED, None)
+    if failed is not None:
+        session.exitstatus = failed.status
+    if hasattr(config, "workeroutput"):
+        record = config.stash.get(_RECORD, None)
+        if record is not None:
+            config.workeroutput["isolation"] = msgspec.json.encode(record).decode()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """The controller takes a worker's record."""
+    sent = getattr(node, "workeroutput", {}).get("isolation")
+    if sent and _RECORD not in node.config.stash:
+        node.config.stash[_RECORD] = msgspec.json.decode(sent, type=RunRecord)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -107,6 +261,11 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for item in record.items:
         counts[item.verdict] = counts.get(item.verdict, 0) + 1
     terminalreporter.section("tenant isolation")
-    terminalreporter.line(", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
+    run = record.run
+    terminalreporter.line(f"{run.target} {run.target_version}: {run.plans} plans, {run.steps} steps, seed {run.seed}")
+    terminalreporter.line(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(counts.items())))
     for finding in record.findings:
-        terminalreporter.line(f"{finding.fingerprint} {finding.rule}: {finding.message}")
+        items = ", ".join(finding.items) or "no item"
+        terminalreporter.line(f"{finding.fingerprint} {finding.rule}: {finding.message} ({items})")
+    for error in record.errors:
+        terminalreporter.line(f"error, {error.count} times: {error.kind}: {error.message}")

@@ -63,6 +63,8 @@ class Pool:
         )  # fmt: skip
         home = str(Path(harness.__file__).resolve().parent.parent)
         paths = [home, *(p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p)]
+        if str(Path.cwd()) in sys.path:
+            paths.append(str(Path.cwd()))
         env = {**os.environ, "PYTHONHASHSEED": hash_seed, "TZ": "UTC", "PYTHONPATH": os.pathsep.join(paths)}
         self.log = self.folder / "zygote.log"
         with self.log.open("wb") as log:
@@ -73,7 +75,12 @@ class Pool:
             )  # fmt: skip
         theirs.close()
         self._connection = ours
-        self.ready = self._await_ready(spec)
+        try:
+            self.ready = self._await_ready(spec)
+        except KeyboardInterrupt:
+            self._process.kill()
+            self.close()
+            raise
 
     def _await_ready(self, spec: str) -> Ready:
         message = receive(self._connection)
@@ -149,11 +156,11 @@ class Pool:
             plan=plan, status=message.status, trace=trace, detail=message.detail, fork_ms=message.fork_ms
         )
 
-    def close(self) -> None:
-        """End the zygote and remove its folders. May be called twice."""
+    def close(self, patience: float = 10) -> None:
+        """End the zygote (by force after `patience` seconds) and remove its folders. May be called twice."""
         self._connection.close()
         try:
-            self._process.wait(10)
+            self._process.wait(patience)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

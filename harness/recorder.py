@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ class Recorder:
         roots: Sequence[Path],
         ambient: Callable[[], Mapping[str, str | None] | None],
         clock: Callable[[], float],
+        plumbing: Sequence[str] = (),
     ) -> None:
         self.twins = twins
         self.scanner = scanner
@@ -56,6 +58,8 @@ class Recorder:
         self._clock = clock
         self._roots = tuple(str(root.resolve()).rstrip("/") + "/" for root in roots)
         self._files: dict[str, str | None] = {}
+        self._plumbing = tuple(plumbing)
+        self._plain: dict[str, bool] = {}
         self._muted = 0
 
     @contextmanager
@@ -149,10 +153,11 @@ class Recorder:
         return self._where()[0]
 
     def _where(self) -> tuple[Site, int]:
-        """The innermost frame of the bot, and the interned stack of all its frames."""
+        """The innermost frame of the bot that is not plumbing, and the interned stack of all its frames."""
         frame: FrameType | None = sys._getframe(2)
         frames: list[str] = []
         site: Site | None = None
+        innermost: Site | None = None
         depth = 0
         files = self._files
         while frame is not None and depth < MAX_FRAMES:
@@ -163,14 +168,23 @@ class Recorder:
             else:
                 short = files[name] = self._short(name)
             if short is not None:
-                frames.append(f"{short}:{code.co_qualname}")
-                if site is None:
+                place = f"{short}:{code.co_qualname}"
+                frames.append(place)
+                if site is None and not self._is_plumbing(place):
                     site = Site(short, frame.f_lineno, code.co_qualname)
+                elif innermost is None:
+                    innermost = Site(short, frame.f_lineno, code.co_qualname)
             frame = frame.f_back
             depth += 1
         stack = tuple(frames)
         index = self.stacks.setdefault(stack, len(self.stacks))
-        return site or Site("", 0, ""), index
+        return site or innermost or Site("", 0, ""), index
+
+    def _is_plumbing(self, place: str) -> bool:
+        known = self._plain.get(place)
+        if known is None:
+            known = self._plain[place] = any(fnmatch.fnmatchcase(place, glob) for glob in self._plumbing)
+        return known
 
     def _short(self, filename: str) -> str | None:
         for root in self._roots:

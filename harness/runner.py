@@ -69,7 +69,14 @@ class _Run:
         self.clock.show()
         self.loop = IsolationLoop(seed=plan.seed, tape=plan.tape, clock=self.clock)
         self.scanner: Scanner = TokenScanner(self.twins)
-        self.recorder = Recorder(self.twins, self.scanner, rig.target.roots(), rig.target.ambient, self.loop.time)
+        self.recorder = Recorder(
+            self.twins,
+            self.scanner,
+            rig.target.roots(),
+            rig.target.ambient,
+            self.loop.time,
+            rig.target.facts().plumbing,
+        )
 
     def play(self) -> Trace:
         began = real_perf_counter()

@@ -6,6 +6,7 @@ zygote), then in the fork of each plan `enter`, the overlays, `start`, `deliver`
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -76,7 +77,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     `owner_columns` maps column names that carry an owner to the principal's field (``tenant_id`` -> ``tenant``).
     `scoping` is the set of fields a tenant-scoped row must be told apart by, in the bot's own design.
     `refuses` says whether the generation this bot claims must refuse a call without context (True) or fall
-    back (False). `packages` are the top-level module names that belong to the bot.
+    back (False). `packages` are the top-level module names that belong to the bot. `plumbing` are globs over
+    ``path:function`` of frames that every access passes (an ORM's base class, a config proxy): a finding is named by
+    the first frame above them.
     """
 
     name: str
@@ -90,6 +93,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     hidden: tuple[Hidden, ...] = ()
     timers: tuple[Timer, ...] = ()
     threads: tuple[str, ...] = ()
+    plumbing: tuple[str, ...] = ()
 
 
 class Patcher:
@@ -121,8 +125,8 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     """A named patch applied at boot of a plan.
 
     A ``fault`` opens a leak on correct code: a finding of `rule` whose surface matches `surface` must appear. A
-    ``fix`` closes one on leaking code: every finding of `rule` on `surface` must vanish, and nothing else change.
-    `items` are the risk-map ids it stands for.
+    ``fix`` closes one on leaking code: every finding of `rule` on `surface`, and of each further (rule, surface) in
+    `also`, must vanish, and nothing else change. All are globs. `items` are the risk-map ids it stands for.
     """
 
     name: str
@@ -131,7 +135,15 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     surface: str = "*"
     items: tuple[str, ...] = ()
+    also: tuple[tuple[str, str], ...] = ()
     apply: Callable[[Patcher], None]
+
+    def speaks_of(self, rule: str, surface: str) -> bool:
+        """Whether a finding of `rule` on `surface` is this overlay's."""
+        return any(
+            fnmatch.fnmatchcase(rule, mine) and fnmatch.fnmatchcase(surface, place)
+            for mine, place in ((self.rule, self.surface), *self.also)
+        )
 
 
 class Watch(Protocol):

@@ -8,6 +8,7 @@ from harness.coverage import Coverage, Reach
 from harness.finding import Finding
 from harness.record import CellRecord, ItemRecord, VerdictName
 from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
+from harness.rules._evidence import TWINS
 from harness.target import Facts
 
 ENOUGH = 20
@@ -34,8 +35,11 @@ class Matcher:
 
     def __init__(self, coverage: Coverage) -> None:
         self._by_sink: dict[str, list[tuple[Reach, int]]] = {}
+        self._entries: dict[str, dict[str, int]] = {}
         for reach, count in coverage.counts.items():
             self._by_sink.setdefault(reach.sink, []).append((reach, count))
+            twins = self._entries.setdefault(reach.entry, {})
+            twins[reach.twin] = twins.get(reach.twin, 0) + count
 
     def of(self, patterns: Sequence[Pattern]) -> list[tuple[Reach, int]]:
         """Every kind of access that one of the patterns claims, with its count."""
@@ -47,6 +51,11 @@ class Matcher:
                     if reach not in found and pattern.matches(sink, reach.surface, reach.stack):
                         found[reach] = count
         return list(found.items())
+
+    def tried(self, entry: str) -> bool:
+        """Whether both twins were busy enough on an entry for silence there to mean something."""
+        twins = self._entries.get(entry, {})
+        return all(twins.get(label, 0) >= ENOUGH for label in TWINS)
 
 
 def decide(
@@ -76,7 +85,7 @@ def decide(
     if not patterns:
         return record("not_applicable", item.note or "its module does not exist in this bot")
     reached = matcher.of(patterns)
-    cells = [measure(cell, reached, [findings[f] for f in attributed]) for cell in item.cells]
+    cells = [measure(cell, reached, [findings[f] for f in attributed], matcher.tried(cell.entry)) for cell in item.cells]
     if attributed:
         rules = sorted({findings[f].rule for f in attributed})
         return record("open", f"{len(attributed)} finding(s): {', '.join(rules)}", cells)
@@ -90,8 +99,11 @@ def decide(
     return record("closed", "every cell reached, every control held, no rule fired", cells)
 
 
-def measure(cell: Cell, reached: Sequence[tuple[Reach, int]], findings: Sequence[Finding]) -> CellRecord:
-    """One cell as measured. A cell of several dimensions is met by twins that differ in any of them."""
+def measure(
+    cell: Cell, reached: Sequence[tuple[Reach, int]], findings: Sequence[Finding], tried: bool = True
+) -> CellRecord:
+    """One cell as measured. A cell of several dimensions is met by twins that differ in any of them. `tried` says
+    whether the entry was busy at all: only then is an absence shown."""
     writing = ("write", "rebind", "error") if cell.predicate == "absent" else ()
     mine = [
         (reach, count) for reach, count in reached if not writing or reach.op in writing
@@ -115,6 +127,8 @@ def measure(cell: Cell, reached: Sequence[tuple[Reach, int]], findings: Sequence
     if any(f.entry == cell.entry and cell.sink in (f.sink, "context") for f in findings):
         return record("open", "a rule fired", bool(held) if mine else None)
     if cell.predicate == "absent":
+        if not tried:
+            return record("not_exercised", f"never written, but {cell.entry} was hardly tried", None)
         return record("closed", "never written", None)
     if not mine:
         return record("not_exercised", "never reached", None)

@@ -36,12 +36,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The target has booted (`seconds`), with so many threads alive and so much memory (KiB). `faults` are reaches
-    beyond this machine that were stopped on the way."""
+    beyond this machine that were stopped on the way; `roots` the folders of the code that booted."""
 
     seconds: float
     threads: tuple[str, ...]
     rss_kib: int
     faults: tuple[Fault, ...] = ()
+    roots: tuple[str, ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     setup = msgspec.json.decode(arguments[1], type=Setup)
     began = real_perf_counter()
     try:
-        rig, folder = _boot(setup)
+        rig, folder = boot(setup)
     except IsolationError as error:
         send(connection, Failed(message=str(error), status=error.status))
         return error.status
@@ -58,7 +58,9 @@ def main(arguments: list[str]) -> int:
     names = tuple(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     faults = containment.drain()
-    send(connection, Ready(seconds=real_perf_counter() - began, threads=names, rss_kib=rss, faults=faults))
+    roots = tuple(str(root) for root in rig.target.roots())
+    seconds = real_perf_counter() - began
+    send(connection, Ready(seconds=seconds, threads=names, rss_kib=rss, faults=faults, roots=roots))
     _Server(connection, rig, folder, setup).serve()
     return 0
 
@@ -76,7 +78,9 @@ def load_target(spec: str, root: str | None, db_root: str | None) -> Target:
     return made
 
 
-def _boot(setup: Setup) -> tuple[Rig, Path]:
+def boot(setup: Setup) -> tuple[Rig, Path]:
+    """Boot the target of `setup` in this process, probes installed. Returns the rig and the working folder, in which
+    ``template`` is what each plan gets a copy of."""
     folder = Path(setup.folder)
     template = folder / "template"
     template.mkdir(parents=True, exist_ok=True)

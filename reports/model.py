@@ -8,6 +8,7 @@ version with more fields still renders. Nothing here looks at the clock: the sam
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -194,13 +195,13 @@ def from_record(
     record: RunRecord,
     *,
     applied: Applied | None = None,
-    source_root: Path | None = None,
+    source_root: Path | Sequence[Path] | None = None,
     replay: str = "isolation replay {witness}",
 ) -> dict[str, Any]:
     """The report of a record, as plain data.
 
-    `applied` is the record with a baseline applied; its verdicts win. `source_root` is the bot's root: with it, the
-    lines around each finding's site are shown; files that cannot be read are left out. `replay` is
+    `applied` is the record with a baseline applied; its verdicts win. `source_root` is the bot's root, or its
+    roots: with it, the lines around each finding's site are shown; files that cannot be read are left out. `replay` is
     the command shown for replaying a witness; ``{witness}`` in it stands for the witness's path.
     """
     if applied is not None:
@@ -222,8 +223,9 @@ def from_record(
         )
     )
     sources: dict[str, list[str]] = {}
+    roots = (source_root,) if isinstance(source_root, Path) else tuple(source_root or ())
     findings = tuple(
-        _finding(f, record.witnesses, waived, source_root, sources, replay) for f in _ranked(record.findings)
+        _finding(f, record.witnesses, waived, roots, sources, replay) for f in _ranked(record.findings)
     )
     items = tuple(_item(item, record) for item in record.items)
     counts = Counter(item.verdict for item in items)
@@ -246,6 +248,7 @@ def from_record(
             soundness=record.soundness,
             run=record.run,
             expired=sum(1 for w in waivers if w.state == "expired"),
+            unsteady=sum(1 for f in findings if f.replays[0] < f.replays[1]),
         ),
         run=record.run,
         summary=summary,
@@ -317,7 +320,7 @@ def _finding(
     finding: FindingRecord,
     witnesses: dict[str, bytes],
     waived: set[str],
-    source_root: Path | None,
+    roots: Sequence[Path],
     sources: dict[str, list[str]],
     replay: str,
 ) -> FindingReport:
@@ -325,7 +328,7 @@ def _finding(
     fields = msgspec.structs.asdict(finding)
     fields.update(
         title=words.rule(finding.rule).title,
-        site=_site(finding.site, source_root, sources),
+        site=_site(finding.site, roots, sources),
         meaning=words.meaning(finding.rule, finding.sink, finding.source, finding.observer),
         asvs=words.rule(finding.rule).asvs,
         replay=replay.replace("{witness}", finding.witness) if finding.witness else "",
@@ -354,11 +357,11 @@ def _item(item: ItemRecord, record: RunRecord) -> ItemReport:
     return ItemReport(**fields)
 
 
-def _site(site: Site, source_root: Path | None = None, sources: dict[str, list[str]] | None = None) -> SiteReport:
+def _site(site: Site, roots: Sequence[Path] = (), sources: dict[str, list[str]] | None = None) -> SiteReport:
     code: tuple[CodeLine, ...] = ()
-    if source_root is not None and sources is not None and site.file and site.line > 0:
+    if sources is not None and site.file and site.line > 0:
         if site.file not in sources:
-            sources[site.file] = _read(source_root, site.file)
+            sources[site.file] = next((lines for root in roots if (lines := _read(root, site.file))), [])
         lines = sources[site.file]
         if site.line <= len(lines):
             first = max(1, site.line - CONTEXT_LINES)

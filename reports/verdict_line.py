@@ -29,11 +29,13 @@ def headline(
     soundness: Soundness,
     run: RunInfo,
     expired: int,
+    unsteady: int = 0,
 ) -> Headline:
-    """The headline of a run. `open_findings` are the findings beyond the baseline: title, sink, surface."""
+    """The headline of a run. `open_findings` are the findings beyond the baseline: title, sink, surface. `unsteady`
+    counts witnesses that did not show their finding in every replay."""
     places = len({(sink, surface) for _, sink, surface in open_findings})
     errors = tuple(errors)
-    doubts = _sentences(_doubts(errors, soundness))
+    doubts = _sentences(_doubts(errors, soundness, unsteady))
     facts = _sentences(_facts(summary, open_findings, expired))
     gaps = _sentences(_gaps(summary, errors, run))
     applicable = sum(summary[name] for name in ("open", "waived", "closed", "inert", "not_exercised"))
@@ -64,7 +66,7 @@ def _sentences(reasons: list[str]) -> list[str]:
     return [reason[:1].upper() + reason[1:] for reason in reasons]
 
 
-def _doubts(errors: tuple[ErrorRecord, ...], soundness: Soundness) -> list[str]:
+def _doubts(errors: tuple[ErrorRecord, ...], soundness: Soundness, unsteady: int) -> list[str]:
     doubts = [
         f"the probe for {name} saw nothing of what was planted" for name, seen in soundness.probes.items() if not seen
     ]
@@ -77,6 +79,8 @@ def _doubts(errors: tuple[ErrorRecord, ...], soundness: Soundness) -> list[str]:
     elif soundness.right_rule < soundness.faults:
         wrong = soundness.faults - soundness.right_rule
         doubts.append(f"{plural(wrong, 'injected fault was', 'injected faults were')} found by the wrong rule only")
+    if unsteady:
+        doubts.append(f"{plural(unsteady, 'witness', 'witnesses')} did not show the finding again in every replay")
     if soundness.false_positives:
         doubts.append(f"{plural(soundness.false_positives, 'false positive')} on behaviour known to be right")
     return doubts

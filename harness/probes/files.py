@@ -346,6 +346,7 @@ class FileProbe:
     ) -> Access | None:
         """One access now; with `takes` the running flow becomes the owner of what has none."""
         new_owner = None
+        declared = self._declared(recorder, key)
         if takes:
             new_owner = owner or self._owner(recorder, key)
             # A folder belongs to nobody for having been made by somebody: lazily made parents are shared.
@@ -357,6 +358,8 @@ class FileProbe:
         if surface is None:
             surface = self._patterns[key] = pattern_of(key, recorder.twins)
         both = tuple(dict.fromkeys((*recorder.marks(key), *marks)))
+        if owner is not None or new_owner is not None:
+            detail = {**(detail or {}), "owned_by": "first-writer" if declared is None else "target"}
         return recorder.access("file", op, surface, key, owner=owner, new_owner=new_owner, marks=both, detail=detail)
 
     def _writer(self, recorder: Recorder) -> Label | None:

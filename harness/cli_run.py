@@ -1,0 +1,241 @@
+"""`isolation run`: a campaign from the options to the exit status."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import click
+import msgspec
+
+from harness import baseline, catalogue, reporting
+from harness.baseline import Applied, FailOn, Waiver
+from harness.campaign import PROFILES, Campaign, Profile, Progress, write_witnesses
+from harness.cli_common import (
+    INTERRUPTED,
+    PATH,
+    Interrupt,
+    Ticker,
+    examples,
+    replay_command,
+    target_options,
+    terminal,
+)
+from harness.cli_select import Selection, select
+from harness.errors import UsageError
+from harness.pool import Pool
+from harness.record import RunRecord
+from harness.target import Target
+
+FAIL_ON = ("new", "open", "uncovered")
+CHANGED_PLANS = 40
+"""Generated plans of a ``--changed`` run, beside the tour: it answers a pull request."""
+SHOWN = 20
+_WITNESS = re.compile(r"[0-9a-f]{16}\.json")
+
+
+@click.command(
+    epilog=examples("""
+isolation run
+isolation run --profile ci --out report --baseline isolation-baseline.toml
+isolation run --target NAME --root CHECKOUT --changed origin/main
+isolation run --items 'config-*' --overlay FAULT --plans 20
+""")
+)
+@target_options
+@click.option(
+    "--profile", type=click.Choice(list(PROFILES)), default="quick", show_default=True, help="How much to do."
+)
+@click.option("--seed", default=0, show_default=True, help="Plans are drawn from this; equal seeds, equal plans.")
+@click.option("--minutes", type=float, help="Stop starting plans after so many minutes (default: the profile's).")
+@click.option("--plans", type=click.IntRange(0), help="How many generated plans, instead of the profile's.")
+@click.option("--items", "pattern", default="*", help="Decide only risk items whose id matches this glob.")
+@click.option(
+    "--changed", "revision", help="Only items whose module, or what it imports, changed since this git revision."
+)
+@click.option("--overlay", "overlays", multiple=True, help="Apply this overlay in every plan (repeat for several).")
+@click.option("--jobs", type=click.IntRange(1), help="Plans at a time (default: the number of cores).")
+@click.option("--no-fork", is_flag=True, help="One long-lived process instead of a fork for each plan.")
+@click.option("--baseline", "baseline_file", type=PATH, help="Leaks accepted by name (see `isolation baseline`).")
+@click.option(
+    "--fail-on",
+    type=click.Choice(FAIL_ON),
+    default="new",
+    show_default=True,
+    help="Exit 1 on: open beyond the baseline; anything open, waived or not; also what was not shown either way.",
+)
+@click.option("--format", "formats", multiple=True, help="Only this report format (repeat; default: all).")
+@click.option("--redact", is_flag=True, help="Write nothing that must not be published: no payloads, keys, witnesses.")
+@click.option("--replay-hint", default="", help="Command the report shows for a witness; {witness} is its path.")
+@click.option(
+    "--out",
+    type=PATH,
+    default=Path("isolation-report"),
+    show_default=True,
+    help="Folder for report.json, the other formats and the witnesses.",
+)
+def run(
+    target_name: str,
+    root: Path | None,
+    db_root: Path | None,
+    profile: str,
+    seed: int,
+    minutes: float | None,
+    plans: int | None,
+    pattern: str,
+    revision: str | None,
+    overlays: tuple[str, ...],
+    jobs: int | None,
+    no_fork: bool,
+    baseline_file: Path | None,
+    fail_on: str,
+    formats: tuple[str, ...],
+    redact: bool,
+    replay_hint: str,
+    out: Path,
+) -> None:
+    """Play plans, judge them, shrink what was found, decide every risk item, write the report.
+
+    Exit status: 0 nothing open beyond the baseline, 1 something open, 2 bad usage or the target cannot boot, 3 the
+    harness cannot vouch for the run, 130 interrupted with nothing open so far.
+    """
+    reporting.check_formats(formats)
+    waivers = baseline.load(baseline_file) if baseline_file else ()
+    spec = catalogue.target_spec(target_name)
+    target = catalogue.make_target(spec, root, db_root)
+    target.version()
+    check_overlays(target, target_name, overlays)
+    chosen = select(target, pattern, revision, root, db_root)
+    for line in chosen.lines:
+        click.echo(line)
+    if not chosen.items.items:
+        click.echo("nothing that a risk item lives in changed; nothing was run and no report was written")
+        return
+    _check_out(out)
+    wanted = profile_of(profile, plans, quick=revision is not None)
+    show = Ticker()
+    show.say(f"booting {target_name} ...")
+    with (
+        Pool(spec, root=root, db_root=db_root, jobs=jobs, fork=False if no_fork else None) as pool,
+        Interrupt(pool) as interrupt,
+    ):
+
+        def progress(state: Progress) -> None:
+            show(state)
+            interrupt.check()
+
+        campaign = Campaign(
+            pool,
+            target,
+            chosen.items,
+            wanted,
+            profile_name=profile,
+            seed=seed,
+            overlays=overlays,
+            minutes=minutes,
+            report=progress,
+            keep=chosen.keep,
+        )
+        record = noted(campaign.run(), chosen, len(campaign.left_out))
+        applied = held(record, waivers, chosen)
+        hint = replay_hint or replay_command(out, target_name, target.facts().name, root, db_root)
+        # Inside the pool: the bot's code, as it ran, lies in the pool's folder.
+        report = reporting.make(record, applied=applied, roots=[Path(r) for r in pool.ready.roots], replay=hint)
+        if redact:
+            report = reporting.redact(report, reporting.secrets_of(target, record.witnesses.values()))
+        _write(report, record, out, formats, witnesses=not redact)
+    show.end()
+    width, colour = terminal()
+    click.echo(reporting.summary(report, width=width, colour=colour))
+    if campaign.left_out:
+        click.echo(f"{len(campaign.left_out)} findings belong to other items than the chosen ones and are left out")
+    click.echo(f"report: {out}")
+    sys.exit(_status(report, applied, cast(FailOn, fail_on), bool(baseline_file)))
+
+
+def check_overlays(target: Target, target_name: str, overlays: tuple[str, ...]) -> None:
+    """Raise UsageError when one of these is unknown."""
+    known = {overlay.name for overlay in target.overlays()}
+    for name in overlays:
+        if name not in known:
+            raise UsageError(
+                f"target {target_name} has no overlay {name!r}; `isolation overlays --list --target {target_name}` "
+                "names them"
+            )
+
+
+def profile_of(name: str, plans: int | None, quick: bool = False) -> Profile:
+    """The profile, with another number of generated plans where asked for. `quick`: little beside the tour."""
+    base = PROFILES[name]
+    if quick:
+        base = msgspec.structs.replace(base, plans=min(base.plans, CHANGED_PLANS), overlays=False)
+    return base if plans is None else msgspec.structs.replace(base, plans=plans)
+
+
+def noted(record: RunRecord, chosen: Selection, left_out: int) -> RunRecord:
+    """The record, saying which part of the risk map it decided."""
+    if not chosen.said:
+        return record
+    said = f"{chosen.said}; {left_out} findings of other items left out"
+    environment = {**record.run.environment, reporting.SELECTION: said}
+    return msgspec.structs.replace(record, run=msgspec.structs.replace(record.run, environment=environment))
+
+
+def held(record: RunRecord, waivers: tuple[Waiver, ...], chosen: Selection) -> Applied:
+    """The record under a baseline. A run of a part of the map cannot say that a waiver is unknown or unneeded, nor can
+    one that was interrupted."""
+    applied = baseline.apply(record, waivers, datetime.date.today())
+    if not chosen.said and not record.run.interrupted:
+        return applied
+    kept = (*applied.of_state("active"), *applied.of_state("expired"))
+    return msgspec.structs.replace(applied, waivers=kept)
+
+
+def _check_out(out: Path) -> None:
+    """A folder that cannot be written is told before the run, not after it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(f"report folder {out} cannot be written: {error.strerror}; give another --out") from error
+
+
+def _write(report: dict[str, Any], record: RunRecord, out: Path, formats: tuple[str, ...], *, witnesses: bool) -> None:
+    reporting.write(report, out, formats)
+    folder = out / "witnesses"
+    for former in folder.glob("*.json"):
+        # A witness of an earlier run beside this report would be taken for one of its own.
+        if _WITNESS.fullmatch(former.name):
+            former.unlink()
+    if witnesses:
+        write_witnesses(record, out)
+
+
+def _status(report: dict[str, Any], applied: Applied, fail_on: FailOn, told: bool) -> int:
+    reasons = baseline.reasons_to_fail(applied, fail_on)
+    if told or fail_on != "new":
+        list_reasons(reasons, fail_on)
+    if report["verdict"]["state"] == "unsound":
+        click.echo(f"isolation: {report['verdict']['line']}", err=True)
+        return 3
+    if applied.record.run.interrupted:
+        click.echo("isolation: interrupted; the report holds what was found so far", err=True)
+        return 1 if reasons else INTERRUPTED
+    return 1 if reasons else 0
+
+
+def list_reasons(reasons: tuple[str, ...], fail_on: str) -> None:
+    """Why a run does not pass, on standard output."""
+    if not reasons:
+        click.echo(f"passes under --fail-on {fail_on}")
+        return
+    click.echo(f"fails under --fail-on {fail_on}:")
+    for reason in reasons[:SHOWN]:
+        click.echo(f"  {reason}")
+    if len(reasons) > SHOWN:
+        click.echo(f"  and {len(reasons) - SHOWN} more; the report lists them all")

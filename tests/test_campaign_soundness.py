@@ -1,0 +1,40 @@
+"""A campaign that cannot be believed does not begin: a blind probe and an unsteady bot are refused, by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.campaign import PLANTED, Campaign, Profile
+from harness.errors import SoundnessError
+from harness.pool import Pool
+from harness.riskmap import RiskMap
+from tests.campaign_targets import BlindTarget, SoundTarget, UnsteadyTarget
+
+FEW = Profile(plans=1, seconds=30, replays=1, overlays=False)
+
+
+def refused(target: SoundTarget) -> tuple[str, Campaign]:
+    with Pool(f"tests.campaign_targets:{type(target).__name__}", jobs=1) as pool:
+        campaign = Campaign(pool, target, RiskMap(items=()), FEW)
+        with pytest.raises(SoundnessError) as caught:
+            campaign.run()
+    assert caught.value.status == 3
+    assert campaign.played == 0, "no plan was played"
+    return str(caught.value), campaign
+
+
+def test_a_probe_that_misses_its_planted_access_is_named_with_the_cause() -> None:
+    message, campaign = refused(BlindTarget())
+    assert message.startswith("blind probe(s): prompt did not see")
+    assert "no model here" in message
+    assert campaign.probes == {sink: sink != "prompt" for sink in PLANTED}
+
+
+def test_a_bot_that_does_not_repeat_itself_is_refused_with_the_place() -> None:
+    message, _ = refused(UnsteadyTarget())
+    assert "gave two different traces" in message
+
+
+def test_the_planted_run_must_end() -> None:
+    with Pool("tests.campaign_targets:DyingTarget", jobs=1) as pool, pytest.raises(SoundnessError, match="did not end"):
+        Campaign(pool, SoundTarget(), RiskMap(items=()), FEW).run()

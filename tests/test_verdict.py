@@ -1,0 +1,240 @@
+"""Each verdict is given when its condition holds, the stronger statement first, and *closed* only when all hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from harness.coverage import Coverage
+from harness.finding import Finding
+from harness.judge import judge
+from harness.record import CellRecord, ItemRecord
+from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
+from harness.trace import Access, Trace
+from harness.verdict import ENOUGH, Matcher, attribute, decide
+from tests.evidence_factory import FACTS, TWINS, access, trace
+
+ROW = Cell(sink="row", entry="api")
+PLACE = Pattern(sink="row", surface="messages", site="bot.py:*")
+OWN: dict[str, Any] = {"owned_by": "columns"}
+
+
+def item(*cells: Cell, **fields: Any) -> RiskItem:
+    base: dict[str, Any] = {
+        "id": "store", "group": "Storage", "generation": "saas", "module": "bot.py", "defect": "d", "mitigation": "m",
+        "places": {"bot": (PLACE, Pattern(sink="config", surface="bot"))},
+    }  # fmt: skip
+    return RiskItem(cells=cells or (ROW,), **{**base, **fields})
+
+
+def own(twin: str, **fields: Any) -> Access:
+    """`twin` reads its own row, which is the feature at work."""
+    base: dict[str, Any] = {"actor": twin, "ambient": twin, "lineage": f"{twin}.0", "owner": twin, "detail": OWN}
+    return access(**{**base, **fields})
+
+
+def both(count: int = ENOUGH, **fields: Any) -> list[Access]:
+    """`count` accesses, half of each twin."""
+    return [own("AB"[n % 2], **fields) for n in range(count)]
+
+
+def differing(made: Trace, dimension: str) -> Trace:
+    """The same run with twins that differ in `dimension`."""
+    spec = msgspec.structs.replace(TWINS.spec, dimension=dimension)
+    return msgspec.structs.replace(made, twins=msgspec.structs.replace(TWINS, spec=spec))
+
+
+def verdict(
+    risk: RiskItem,
+    accesses: Sequence[Access],
+    killed: Mapping[str, bool] | None = None,
+    dimension: str = "T",
+    facts: Any = FACTS,
+) -> ItemRecord:
+    """What a campaign that showed these accesses says of the item."""
+    made = differing(trace(*accesses), dimension)
+    riskmap = RiskMap(items=(risk,))
+    findings = {f.fingerprint: f for f in judge(made, facts, riskmap.demands(facts.name))}
+    coverage = Coverage()
+    coverage.add(made)
+    mine = [name for name, f in findings.items() if attribute(f, riskmap, facts.name)]
+    return decide(risk, facts=facts, matcher=Matcher(coverage), findings=findings, attributed=mine, killed=killed or {})
+
+
+def cell(risk: RiskItem, accesses: Sequence[Access], dimension: str = "T") -> CellRecord:
+    """The first cell as measured."""
+    return verdict(risk, accesses, dimension=dimension).cells[0]
+
+
+LEAK = own("B", owner="A")
+
+
+def test_another_generation_is_not_applicable_whatever_was_found() -> None:
+    said = verdict(item(generation="four-dimensions"), [*both(), LEAK])
+    assert said.verdict == "not_applicable"
+    assert "four-dimensions" in said.why and "saas" in said.why
+
+
+def test_an_item_without_a_place_in_this_bot_is_not_applicable_and_says_why() -> None:
+    assert verdict(item(places={"other": (PLACE,)}), both()).verdict == "not_applicable"
+    assert verdict(item(places={}, note="the table was dropped"), both()).why == "the table was dropped"
+
+
+def test_closed_wants_every_condition_and_then_says_so() -> None:
+    said = verdict(item(), both())
+    assert said.verdict == "closed"
+    assert said.cells[0] == CellRecord(
+        sink="row", entry="api", dimension="T", predicate="apart", count=ENOUGH, control=True, state="closed",
+        twins=("A", "B"), why=f"reached {ENOUGH} times by both, the control held",
+    )  # fmt: skip
+
+
+def test_a_finding_opens_the_item_even_where_too_little_was_reached() -> None:
+    said = verdict(item(), [LEAK])
+    assert said.verdict == "open" and said.why == "1 finding(s): foreign-read"
+    assert len(said.findings) == 1
+    assert said.cells[0].state == "open"
+
+
+def test_open_comes_before_inert() -> None:
+    never = Cell(sink="config", entry="api")
+    failing = [access(sink="config", surface="bot", op="error", actor=t, ambient=t) for t in "AB" * ENOUGH]
+    assert verdict(item(never, ROW), [*both(), *failing]).verdict == "inert"
+    assert verdict(item(never, ROW), [*both(), *failing, LEAK]).verdict == "open"
+
+
+def test_inert_comes_before_not_exercised() -> None:
+    never = Cell(sink="file", entry="timer")
+    failing = both(op="error")
+    said = verdict(item(never, ROW), failing)
+    assert said.verdict == "inert"
+    assert said.why.startswith("row on api:") and "does not work" in said.why
+    assert [c.state for c in said.cells] == ["not_exercised", "inert"]
+
+
+def test_one_cell_that_was_never_reached_keeps_the_item_from_closing() -> None:
+    said = verdict(item(ROW, Cell(sink="row", entry="timer")), both())
+    assert said.verdict == "not_exercised"
+    assert said.why == "row on timer: never reached"
+
+
+def test_a_planted_fault_that_was_missed_keeps_the_item_from_closing() -> None:
+    said = verdict(item(), both(), killed={"select-without-tenant": False, "other": True})
+    assert said.verdict == "not_exercised"
+    assert "select-without-tenant" in said.why
+    assert said.overlays == ("other", "select-without-tenant")
+    assert verdict(item(), both(), killed={"other": True}).verdict == "closed"
+
+
+def test_a_missed_fault_does_not_hide_a_finding() -> None:
+    assert verdict(item(), [*both(), LEAK], killed={"select-without-tenant": False}).verdict == "open"
+
+
+@pytest.mark.parametrize(("count", "state"), [(ENOUGH - 1, "not_exercised"), (ENOUGH, "closed")])
+def test_reached_often_enough(count: int, state: str) -> None:
+    measured = cell(item(), both(count))
+    assert (measured.state, measured.count) == (state, count)
+
+
+def test_reached_by_one_twin_only() -> None:
+    measured = cell(item(), [own("A") for _ in range(2 * ENOUGH)])
+    assert (measured.state, measured.twins, measured.why) == ("not_exercised", ("A",), "reached by A only")
+
+
+def test_nobody_meets_its_own_data() -> None:
+    empty = cell(item(), both(owner=None))
+    assert (empty.state, empty.control) == ("inert", False)
+    assert "positive control" in empty.why
+
+
+def test_only_one_of_both_meets_its_own_data() -> None:
+    lopsided = [own("A") if n % 2 else own("B", owner=None) for n in range(2 * ENOUGH)]
+    measured = cell(item(), lopsided)
+    assert (measured.state, measured.control) == ("not_exercised", False)
+    assert "A only" in measured.why
+
+
+def test_some_failures_beside_successes_are_not_inert() -> None:
+    assert cell(item(), [*both(op="error"), *both()]).state == "closed"
+
+
+def test_accesses_of_another_entry_sink_place_or_code_do_not_count() -> None:
+    for fields in ({"entry": "timer"}, {"sink": "key"}, {"surface": "people"}):
+        assert cell(item(), both(**fields)).state == "not_exercised", fields
+    elsewhere = item(places={"bot": (Pattern(sink="row", surface="messages", site="plugin.py:*"),)})
+    assert cell(elsewhere, both()).count == 0
+
+
+def test_a_cell_is_not_met_by_twins_that_differ_in_something_else() -> None:
+    assert cell(item(), both(), dimension="C").state == "not_exercised"
+    assert cell(item(Cell(sink="row", entry="api", dimension="C")), both()).state == "not_exercised"
+    assert cell(item(Cell(sink="row", entry="api", dimension="C")), both(), dimension="C").state == "closed"
+
+
+ABSENT = Cell(sink="row", entry="api", predicate="absent")
+
+
+def test_what_must_be_absent_is_open_when_written_and_not_by_reads() -> None:
+    written = own("A", op="write", new_owner="A", marks="A")
+    assert verdict(item(ABSENT), [written]).why == "1 finding(s): demanded-absence"
+    reads = verdict(item(ABSENT), both())
+    assert reads.verdict == "closed"
+    assert reads.cells[0].why == "never written" and reads.cells[0].count == 0
+
+
+def test_absence_is_demanded_on_the_cell_s_entry_only() -> None:
+    written = own("A", op="write", new_owner="A", marks="A", entry="timer")
+    said = verdict(item(ABSENT), [written])
+    assert said.findings == () and said.verdict != "open"
+
+
+CONTEXT = Cell(sink="context", entry="api")
+
+
+def test_a_context_cell_counts_accesses_of_every_sink_of_the_item() -> None:
+    config = [
+        access(sink="config", surface="bot", actor=t, ambient=t, marks=t, detail={"level": "tenant"}) for t in "AB"
+    ]
+    measured = cell(item(CONTEXT), [*both(ENOUGH - 2), *config])
+    assert (measured.state, measured.count) == ("closed", ENOUGH)
+
+
+def findings(*accesses: Access) -> list[Finding]:
+    return judge(trace(*accesses), FACTS)
+
+
+def test_a_context_cell_claims_context_findings_on_any_sink_and_no_others() -> None:
+    riskmap = RiskMap(items=(item(CONTEXT),))
+    (missing,) = findings(own("A", ambient="-"))
+    (mismatch,) = findings(access(sink="config", surface="bot", ambient="B", detail={"level": "tenant"}))
+    (foreign,) = findings(LEAK)
+    assert (missing.rule, mismatch.rule, foreign.rule) == ("context-missing", "context-mismatch", "foreign-read")
+    assert attribute(missing, riskmap, "bot") == ("store",)
+    assert attribute(mismatch, riskmap, "bot") == ("store",)
+    assert attribute(foreign, riskmap, "bot") == ()
+
+
+def test_attribution_wants_place_code_and_sink() -> None:
+    (leak,) = findings(LEAK)
+    rest = {
+        "code": item(id="code", places={"bot": (Pattern(sink="row", surface="messages", site="plugin.py:*"),)}),
+        "surface": item(id="surface", places={"bot": (Pattern(sink="row", surface="people"),)}),
+        "sink": item(Cell(sink="file", entry="api"), id="sink", places={"bot": (Pattern(surface="messages"),)}),
+        "bot": item(id="bot", places={"other": (PLACE,)}),
+    }
+    riskmap = RiskMap(items=(item(id="one"), *rest.values(), item(id="two")))
+    assert attribute(leak, riskmap, "bot") == ("one", "two")
+
+
+def test_attribution_looks_at_callers_too() -> None:
+    (leak,) = findings(LEAK)
+    caller = item(places={"bot": (Pattern(sink="row", site="api.py:handle"),)})
+    assert attribute(leak, RiskMap(items=(caller,)), "bot") == ("store",)
+
+
+def test_one_place_matched_by_two_patterns_counts_once() -> None:
+    twice = item(places={"bot": (PLACE, Pattern(sink="*", surface="mess*"))})
+    assert cell(twice, both()).count == ENOUGH
