@@ -59,7 +59,7 @@ class Profile(msgspec.Struct, frozen=True):
 
 PROFILES = {
     "quick": Profile(plans=150, seconds=60, replays=3, overlays=False),
-    "ci": Profile(plans=1200, seconds=240, replays=10, overlays=True),
+    "ci": Profile(plans=1200, seconds=200, replays=10, overlays=True),
     "nightly": Profile(plans=12000, seconds=2400, replays=10, overlays=True),
 }
 
@@ -255,7 +255,11 @@ class Campaign:
 
     def _confirm(self) -> None:
         for fingerprint, witnessed in self.found.items():
-            plan, _ = shrink(witnessed.plan, lambda plans, f=fingerprint: self.shows(f, plans))  # type: ignore[misc]
+            plan, _ = shrink(
+                witnessed.plan,
+                lambda plans, f=fingerprint: self.shows(f, plans),  # type: ignore[misc]
+                step=witnessed.finding.step,
+            )
             hits = 0
             for outcome in self.pool.map([plan] * self.profile.replays):
                 for finding in self.judge(outcome.trace) if outcome.trace else []:
@@ -263,6 +267,9 @@ class Campaign:
                         hits += 1
                         witnessed.finding, witnessed.trace = finding, outcome.trace
             witnessed.plan, witnessed.replays = plan, (hits, self.profile.replays)
+            if hits < self.profile.replays:
+                message = f"witness {fingerprint} showed its finding in {hits} of {self.profile.replays} replays"
+                self._error("replay", message, "", True)
             self.progress.plans += 1
             self.report(self.progress)
 

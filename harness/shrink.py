@@ -8,17 +8,22 @@ import msgspec
 
 from harness.plan import Deviation, Plan, Step
 
-BUDGET = 70
+BUDGET = 48
 """Runs a shrink may take; each is one fork."""
 
 Shows = Callable[[Sequence[Plan]], list[bool]]
 """Plays plans and says of each whether the finding is still there."""
 
 
-def shrink(plan: Plan, shows: Shows, budget: int = BUDGET) -> tuple[Plan, int]:
-    """The smallest plan found that still shows the finding, and how many runs it took. `plan` itself must show it."""
+def shrink(plan: Plan, shows: Shows, budget: int = BUDGET, step: int = -1) -> tuple[Plan, int]:
+    """The smallest plan found that still shows the finding, and how many runs it took. `plan` itself must show it.
+
+    `step` is the step of the violating access where it is known: most leaks need it and one step before it, so that
+    is tried before anything else.
+    """
     state = _State(plan, shows, budget)
-    state.take(_without_tape(plan))
+    state.first(_few(plan, step))
+    state.take(_without_tape(state.plan))
     changed = True
     while changed and state.left > 0:
         changed = state.drop_steps()
@@ -85,6 +90,21 @@ def drop(plan: Plan, start: int, stop: int) -> Plan:
         elif int(number) in moved:
             tape.append(msgspec.structs.replace(deviation, lineage=f"{who}.{moved[int(number)]}"))
     return msgspec.structs.replace(plan, steps=tuple(plan.steps[index] for index in kept), tape=tuple(tape))
+
+
+def _few(plan: Plan, step: int) -> Iterator[Plan]:
+    """The step alone, then with one earlier step, the nearest first; no tape."""
+    if not 0 <= step < len(plan.steps):
+        return
+    bare = _without_tape(plan)
+    yield _only(bare, (step,))
+    for earlier in range(step - 1, -1, -1):
+        if plan.steps[earlier].entry != "world":
+            yield _only(bare, (earlier, step))
+
+
+def _only(plan: Plan, kept: Sequence[int]) -> Plan:
+    return msgspec.structs.replace(plan, steps=tuple(plan.steps[index] for index in kept))
 
 
 def _without_tape(plan: Plan) -> Plan:

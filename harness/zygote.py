@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import math
 import os
 import resource
 import selectors
@@ -205,6 +206,8 @@ class _Server:
 
     def _child(self, job: Job, private: Path, write_end: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Should the zygote be killed, nobody is left to stop a fork that spins.
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(job.limit) + 5, math.ceil(job.limit) + 5))
         gc.disable()  # a fork lives for a second; collecting would copy the zygote's memory page by page
         done = self._play(job, private)
         with os.fdopen(write_end, "wb") as pipe:

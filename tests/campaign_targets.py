@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from harness.principal import Principal
 from harness.target import Action, Overlay, Patcher
 from tests.tiny_target import TinyTarget
@@ -88,6 +90,9 @@ class LeakyTarget(SoundTarget):
             _overlay("too-much", "fix", "canary-flow", everything),
             _overlay("too-little", "fix", "canary-flow", nothing),
             _overlay("moot", "fix", "foreign-read", nothing),
+            msgspec.structs.replace(
+                _overlay("both", "fix", "canary-*", everything), also=(("default-fallback", "b*"),)
+            ),
         ]
 
 

@@ -1,4 +1,4 @@
-"""The example in docs/drive-your-bot.md runs as printed: its item closes and its fault is found by the rule it names."""
+"""The example in docs/drive-your-bot.md runs as printed: its item closes, its fault is found by the rule it names."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ def test_the_example_closes_its_item_and_its_fault_is_found() -> None:
     with Pool(SPEC, jobs=2) as pool:
         record = Campaign(pool, target, riskmap.load(target.risk_map()), profile).run()
     assert record.findings == () and record.errors == ()
-    assert [(made.name, made.right_rule, made.detail) for made in record.soundness.overlays if not made.right_rule] == []
+    assert [
+        (made.name, made.right_rule, made.detail) for made in record.soundness.overlays if not made.right_rule
+    ] == []
     (item,) = record.items
     assert (item.verdict, item.overlays) == ("closed", ("memory-by-chat",)), item.why

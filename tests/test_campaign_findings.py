@@ -142,6 +142,12 @@ def test_an_overlay_asked_for_is_on_in_every_plan(sound_pool: Pool) -> None:
     assert leak.rule == "canary-flow" and Plan.from_json(record.witnesses[leak.fingerprint]).overlays == ("last-text",)
 
 
+def test_findings_nobody_wants_are_left_out_and_counted(leaky_pool: Pool) -> None:
+    record_of = Campaign(leaky_pool, LeakyTarget(), RISKS, SMALL, keep=lambda finding: finding.sink != "config")
+    record = record_of.run()
+    assert [f.rule for f in record.findings] == ["canary-flow"] and len(record_of.left_out) == 1
+
+
 def test_an_interrupted_campaign_keeps_what_it_found(leaky_pool: Pool) -> None:
     def stop(progress: Progress) -> None:
         if progress.phase == "plans" and progress.findings == 2:

@@ -101,6 +101,11 @@ def test_a_fix_that_closes_too_much_is_told(leaky: RunRecord) -> None:
     assert made.detail == f"closes 1 of 1; closes besides: {other}"
 
 
+def test_a_fix_of_one_cause_may_close_what_it_names_besides(leaky: RunRecord) -> None:
+    made = overlay(leaky, "both")
+    assert (made.killed, made.right_rule, made.detail) == (True, True, "closes 2 of 2")
+
+
 def test_a_fix_that_does_not_close_its_leak_is_told(leaky: RunRecord) -> None:
     made = overlay(leaky, "too-little")
     leak = next(f.fingerprint for f in leaky.findings if f.rule == "canary-flow")
@@ -114,7 +119,7 @@ def test_a_fix_without_a_finding_proves_nothing(leaky: RunRecord) -> None:
 
 def test_fixes_do_not_count_as_faults(leaky: RunRecord) -> None:
     assert (leaky.soundness.faults, leaky.soundness.killed) == (0, 0)
-    assert len(leaky.soundness.overlays) == 5
+    assert len(leaky.soundness.overlays) == 6
 
 
 def test_the_witness_of_a_kill_is_shrunk_when_asked_for() -> None:

@@ -108,6 +108,25 @@ def test_whom_the_bot_believes_to_serve_is_the_writer_even_in_another_lineage(wo
     assert (world.seen()[0].actor, world.seen()[0].ambient, world.seen()[0].new_owner) == ("A", "B", "B")
 
 
+def test_whether_the_path_or_the_first_writer_says_whose_it_is_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def owner(path: str) -> dict[str, str | None]:
+        return {"tenant": A.tenant} if path.startswith("of_a") else {}
+
+    for world in running(tmp_path / "run", monkeypatch, owner_of_path=owner):
+        with world.as_("A"):
+            for name in ("of_a.txt", "plain.txt"):
+                Path(name).write_text(A.secrets["message"])
+        with world.as_("B"):
+            for name in ("of_a.txt", "plain.txt"):
+                Path(name).read_text()
+            Path("nobody.txt").touch()
+        world.seen()
+        told = {(a.key, a.detail.get("owned_by")) for a in world.recorder.accesses}
+        assert told == {("of_a.txt", "target"), ("plain.txt", "first-writer"), ("nobody.txt", "first-writer")}
+
+
 def test_a_deleted_file_starts_anew(world: World) -> None:
     with world.as_("A"):
         Path("x").write_text("1")

@@ -51,6 +51,23 @@ def test_task_groups_timeouts_and_factories() -> None:
         assert runner.get_loop().time() == 4.0
 
 
+def test_a_task_factory_that_knows_no_context_keeps_the_lineage() -> None:
+    seen: list[Flow] = []
+
+    async def child() -> None:
+        seen.append(FLOW.get())
+
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(lambda loop, coro: asyncio.Task(coro, loop=loop))
+        await loop.create_task(child())
+
+    loop = IsolationLoop(clock=VirtualClock())
+    loop.run_until_complete(loop.spawn(body(), Flow("A.0", step=0, actor="A"), "a"))
+    loop.close()
+    assert seen == [Flow("A.0", step=0, actor="A", depth=1)]
+
+
 @pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="eager tasks came with Python 3.12")
 def test_eager_tasks_start_at_once_and_inherit_the_lineage() -> None:
     seen: list[Any] = []

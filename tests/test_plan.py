@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -19,7 +21,11 @@ ACTIONS = (
 )
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
@@ -45,6 +51,15 @@ def test_json_round_trip_is_lossless(plan: Plan) -> None:
     assert again.to_json() == plan.to_json()
 
 
+def test_equal_plans_give_equal_bytes_and_one_name() -> None:
+    one, other = (
+        Plan(steps=(Step(entry="api", action="say", who="A", payload=payload),))
+        for payload in ({"text": "x", "kind": "group"}, {"kind": "group", "text": "x"})
+    )
+    assert one == other
+    assert one.to_json() == other.to_json() and one.digest() == other.digest()
+
+
 @pytest.mark.parametrize("text", [b"", b"{}x", b'{"steps": 3}', b'{"steps": [{"entry": "api"}]}'])
 def test_anything_else_is_refused(text: bytes) -> None:
     with pytest.raises(msgspec.MsgspecError):
@@ -54,6 +69,22 @@ def test_anything_else_is_refused(text: bytes) -> None:
 def test_equal_seeds_give_equal_plans_and_others_do_not() -> None:
     assert generate(ACTIONS, 20, 5) == generate(ACTIONS, 20, 5)
     assert generate(ACTIONS, 20, 5) != generate(ACTIONS, 20, 6)
+
+
+def test_often_both_twins_do_the_same_at_once() -> None:
+    drawn = generate(ACTIONS, 60, 1)
+    mirrored = [
+        plan
+        for plan in drawn
+        if any(
+            (one.entry, one.action, one.payload) == (other.entry, other.action, other.payload)
+            and {one.who, other.who} == {"A", "B"}
+            and other.gap == 0
+            and not other.join
+            for one, other in itertools.pairwise(plan.steps)
+        )
+    ]
+    assert len(mirrored) > len(drawn) / 2
 
 
 @given(plans(ACTIONS))

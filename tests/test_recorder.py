@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -39,12 +39,12 @@ def deep(record, levels):
 class Bench:
     """A bot of one file under `root`, and a recorder that listens to it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, plumbing: Sequence[str] = ()) -> None:
         self.root = folder / "bot"
         self.identity: Mapping[str, str | None] | None = None
         self.now = 0.0
         self.asked = 0
-        self.recorder = Recorder(TWINS, TokenScanner(TWINS), [self.root], self._ambient, lambda: self.now)
+        self.recorder = Recorder(TWINS, TokenScanner(TWINS), [self.root], self._ambient, lambda: self.now, plumbing)
         (self.root / "core").mkdir(parents=True)
         (self.root / "core" / "store.py").write_text(BOT)
         self.bot = self._load(self.root / "core" / "store.py")
@@ -95,6 +95,26 @@ def test_equal_stacks_are_kept_once(bench: Bench) -> None:
     bench.bot.touch(bench.probe)
     assert [access.stack for access in bench.recorder.accesses] == [0, 0, 0, 1]
     assert len(bench.recorder.stacks) == 2
+
+
+@pytest.mark.parametrize(
+    ("plumbing", "function"),
+    [
+        (["core/store.py:touch"], "Store.save"),
+        (["core/store.py:touch", "*:Store.*"], "handle"),
+        (["other.py:touch"], "touch"),
+        (["*"], "touch"),
+    ],
+    ids=str,
+)
+def test_the_site_is_the_first_frame_above_declared_plumbing(
+    tmp_path: Path, plumbing: list[str], function: str
+) -> None:
+    bench = Bench(tmp_path, plumbing)
+    bench.bot.handle(bench.probe)
+    (access,) = bench.recorder.accesses
+    assert access.site.function == function
+    assert len(tuple(bench.recorder.stacks)[access.stack]) == 3, "the stack still has every frame"
 
 
 def test_outside_the_bot_there_is_no_site(bench: Bench) -> None:

@@ -150,6 +150,21 @@ def test_nobody_meets_its_own_data() -> None:
     assert "positive control" in empty.why
 
 
+def test_a_sink_that_never_showed_an_own_marker_is_no_proof_that_the_feature_is_broken() -> None:
+    prompt = Cell(sink="prompt", entry="api")
+    risk = item(prompt, places={"bot": (Pattern(sink="prompt"),)})
+    bare, marked = (
+        [
+            access(sink="prompt", surface="reply", op="write", actor=t, ambient=t, marks=t if own else "")
+            for t in "AB" * 20
+        ]
+        for own in (False, True)
+    )
+    assert (cell(risk, bare).state, cell(risk, bare).control) == ("not_exercised", False)
+    assert "no marker of its own" in cell(risk, bare).why
+    assert cell(risk, marked).state == "closed"
+
+
 def test_only_one_of_both_meets_its_own_data() -> None:
     lopsided = [own("A") if n % 2 else own("B", owner=None) for n in range(2 * ENOUGH)]
     measured = cell(item(), lopsided)
@@ -180,9 +195,29 @@ ABSENT = Cell(sink="row", entry="api", predicate="absent")
 def test_what_must_be_absent_is_open_when_written_and_not_by_reads() -> None:
     written = own("A", op="write", new_owner="A", marks="A")
     assert verdict(item(ABSENT), [written]).why == "1 finding(s): demanded-absence"
-    reads = verdict(item(ABSENT), both())
+    reads = verdict(item(ABSENT), both(2 * ENOUGH))
     assert reads.verdict == "closed"
     assert reads.cells[0].why == "never written" and reads.cells[0].count == 0
+
+
+@pytest.mark.parametrize(
+    "busy",
+    [
+        [],
+        both(2 * ENOUGH - 2),
+        both(2 * ENOUGH, entry="timer"),
+        [own("A") for _ in range(4 * ENOUGH)],
+        both(2 * ENOUGH, step=-2),
+    ],
+    ids=["nothing", "too little", "another entry", "one twin", "planted"],
+)
+def test_nothing_is_shown_absent_where_the_entry_was_hardly_tried(busy: list[Access]) -> None:
+    said = verdict(item(ABSENT), busy)
+    assert said.verdict == "not_exercised" and "api was hardly tried" in said.why
+
+
+def test_any_access_of_the_entry_shows_that_it_was_tried() -> None:
+    assert verdict(item(ABSENT), both(2 * ENOUGH, sink="prompt", surface="elsewhere")).verdict == "closed"
 
 
 def test_absence_is_demanded_on_the_cell_s_entry_only() -> None:
