@@ -1,7 +1,7 @@
 """The baseline: leaks accepted by a named owner, for a reason, until a date. A reviewed TOML file.
 
     [[waiver]]
-    fingerprint = "0123456789abcdef"     # or: item = "emoji-cache"
+    fingerprint = "0123456789abcdef"     # or: item = "picture-cache"
     owner = "alice"
     reason = "moved to the per-tenant store in #412"
     until = 2026-12-31                   # the last day on which it holds

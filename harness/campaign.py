@@ -286,21 +286,21 @@ class Campaign:
     def _fault(self, overlay: Overlay, tour: Sequence[Plan], small: bool) -> OverlayRecord:
         plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for plan in self._nearest(overlay, tour)]
         others: set[str] = set()
-        hit: tuple[Plan, Finding] | None = None
-        for outcome in self.pool.map(plans, stop=lambda: hit is not None):
-            if outcome.trace is None or hit is not None:
+        hits: list[tuple[Plan, Finding]] = []
+        for outcome in self.pool.map(plans, stop=lambda: bool(hits)):
+            if outcome.trace is None or hits:
                 continue
             for finding in self.judge(outcome.trace):
                 if finding.fingerprint in self.found:
                     continue
                 if overlay.speaks_of(finding.rule, finding.surface):
-                    hit = hit or (outcome.plan, finding)
+                    hits.append((outcome.plan, finding))
                 else:
                     others.add(f"{finding.rule} on {finding.surface}")
-        if hit is None:
+        if not hits:
             detail = f"instead: {'; '.join(sorted(others)[:4])}" if others else "nothing was found"
             return _overlay_record(overlay, bool(others), False, detail)
-        plan, finding = hit
+        plan, finding = hits[0]
         if small:
             plan, _ = shrink(plan, lambda tried: self.shows(finding.fingerprint, tried))
         return _overlay_record(overlay, True, True, finding.message, plan)
@@ -427,7 +427,8 @@ def _seen(trace: Trace) -> dict[str, bool]:
 def _first_difference(one: Trace, two: Trace) -> str:
     for mine, theirs in zip(one.accesses, two.accesses, strict=False):
         if msgspec.structs.replace(mine, site=theirs.site, stack=0) != msgspec.structs.replace(theirs, stack=0):
-            return f"at access {mine.seq}: {mine.sink} {mine.surface} [{mine.key}] against {theirs.sink} {theirs.surface} [{theirs.key}] at {mine.site.file}:{mine.site.line}"
+            places = [f"{access.sink} {access.surface} [{access.key}]" for access in (mine, theirs)]
+            return f"at access {mine.seq}: {' against '.join(places)} at {mine.site.file}:{mine.site.line}"
     return f"{len(one.accesses)} accesses against {len(two.accesses)}"
 
 

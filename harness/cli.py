@@ -29,7 +29,9 @@ Examples:
 """
 
 
-@click.group(cls=Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(harness.__version__, prog_name="isolation")
 def main() -> None:
     """Judge whether one tenant's data can reach another in a multi-tenant bot.

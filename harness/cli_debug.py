@@ -27,7 +27,6 @@ from harness.trace import Access
 from harness.wire import Setup
 from harness.witness import Witness
 
-
 SKIPPED = ("harness.*", "asyncio.*", "contextlib", "contextvars")
 """Modules that stepping passes over."""
 

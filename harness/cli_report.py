@@ -60,7 +60,12 @@ def diff(old: Path, new: Path) -> None:
     sys.exit(1 if change.regressed else 0)
 
 
-@click.group()
+@click.group(
+    epilog=examples("""
+isolation baseline update isolation-report --owner alice --reason 'known, being fixed'
+isolation run --baseline isolation-baseline.toml
+""")
+)
 def baseline() -> None:
     """Leaks accepted by name: who owns them, why, until when. A reviewed TOML file."""
 

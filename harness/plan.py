@@ -38,7 +38,8 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
 
     It applies to the `occurrence`-th (from 0) wait for the outside that `lineage` begins at `site`
     (``module:function``; empty: any site, 0 being the step's own start). ``hold`` lets up to `amount` callbacks of
-    other lineages go before its arrival; ``delay`` makes it (sleep, executor, LLM) arrive `amount` virtual seconds later.
+    other lineages go before its arrival; ``delay`` makes it (sleep, executor, LLM) arrive `amount` virtual seconds
+    later.
     """
 
     kind: Literal["hold", "delay"]

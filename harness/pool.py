@@ -58,7 +58,8 @@ class Pool:
         self.folder = Path(tempfile.mkdtemp(prefix="isolation-"))
         ours, theirs = socket.socketpair()
         setup = Setup(
-            target=spec, root=str(root.resolve()) if root else None, db_root=str(db_root.resolve()) if db_root else None,
+            target=spec, root=str(root.resolve()) if root else None,
+            db_root=str(db_root.resolve()) if db_root else None,
             folder=str(self.folder), fork=self.fork, jobs=self.jobs,
         )  # fmt: skip
         home = str(Path(harness.__file__).resolve().parent.parent)

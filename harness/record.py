@@ -87,8 +87,8 @@ class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 class FindingRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A finding with its witness. `witness` is a path relative to the output folder; `steps` and `deviations` count
-    the witness's; `entries` and `dimensions` all that reached it; `replays` how many replays showed it (of how many). `reaches` are places
-    the same data showed in later on."""
+    the witness's; `entries` and `dimensions` all that reached it; `replays` how many replays showed it (of how many).
+    `reaches` are places the same data showed in later on."""
 
     fingerprint: str
     rule: str

@@ -239,7 +239,8 @@ class _Run:
     def _note(self, index: int, step: Step, seq: int, started: float, outcome: str, detail: str) -> None:
         self.records[index] = StepRecord(
             index=index, entry=step.entry, action=step.action, who=step.who, first_seq=seq,
-            last_seq=len(self.recorder.accesses), started=started, ended=self.loop.time(), outcome=outcome, detail=detail,
+            last_seq=len(self.recorder.accesses), started=started, ended=self.loop.time(), outcome=outcome,
+            detail=detail,
         )  # fmt: skip
 
     async def _plant(self) -> None:

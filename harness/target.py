@@ -153,8 +153,8 @@ class Watch(Protocol):
         self, surface: str, key: str, value: Any, *, level: str, overridden: bool, announced: bool = False
     ) -> None:
         """A config read: the section and key, the value, the level that answered (``agent``, ``tenant``,
-        ``default``), whether the reading tenant has an override planted there, whether the fallback was said. `slot` names the
-        planted number to compare a numeric value with (`Principal.numbers`; default: ``surface.key``)."""
+        ``default``), whether the reading tenant has an override planted there, whether the fallback was said. `slot`
+        names the planted number to compare a numeric value with (`Principal.numbers`; default: ``surface.key``)."""
 
     def prompt(self, model: str, text: str, *, identity: Mapping[str, str | None] | None = None) -> None:
         """Text about to leave for a model. `identity`: whom the call itself names, where it names anyone."""

@@ -95,7 +95,8 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """The whole of one run. `stacks` are the target's frames, innermost first, as ``path:function``.
 
     `observed` is what each principal could see from outside (label -> texts, in order). `choices` counts the waits
-    for the outside that were begun, by ``lineage site`` (only in runs with a tape); `deviations` those of the tape that took effect.
+    for the outside that were begun, by ``lineage site`` (only in runs with a tape); `deviations` those of the tape that
+    took effect.
     """
 
     plan: str

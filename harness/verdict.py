@@ -85,7 +85,8 @@ def decide(
     if not patterns:
         return record("not_applicable", item.note or "its module does not exist in this bot")
     reached = matcher.of(patterns)
-    cells = [measure(cell, reached, [findings[f] for f in attributed], matcher.tried(cell.entry)) for cell in item.cells]
+    mine = [findings[f] for f in attributed]
+    cells = [measure(cell, reached, mine, matcher.tried(cell.entry)) for cell in item.cells]
     if attributed:
         rules = sorted({findings[f].rule for f in attributed})
         return record("open", f"{len(attributed)} finding(s): {', '.join(rules)}", cells)

@@ -18,7 +18,14 @@ class RecorderWatch:
         self._recorder = recorder
 
     def config(
-        self, surface: str, key: str, value: Any, *, level: str, overridden: bool, announced: bool = False,
+        self,
+        surface: str,
+        key: str,
+        value: Any,
+        *,
+        level: str,
+        overridden: bool,
+        announced: bool = False,
         slot: str = "",
     ) -> None:
         """One config read; see `Watch.config`."""

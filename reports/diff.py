@@ -66,6 +66,11 @@ def diff(old: dict[str, Any], new: dict[str, Any]) -> Diff:
     now = {finding["fingerprint"]: finding for finding in new["findings"]}
     items = {item["id"]: item for item in old["items"]}
     items_now = {item["id"]: item for item in new["items"]}
+    if _selection(old) or _selection(new):
+        # A run of a part of the map says nothing of the rest: what only one of them decided is not compared.
+        both = items.keys() & items_now.keys()
+        items = {name: item for name, item in items.items() if name in both}
+        items_now = {name: item for name, item in items_now.items() if name in both}
     gone = [finding for fingerprint, finding in before.items() if fingerprint not in now]
     unseen = [finding for finding in gone if _not_looked_at(finding, items_now)]
     lost, gained, other = [], [], []
@@ -89,8 +94,13 @@ def diff(old: dict[str, Any], new: dict[str, Any]) -> Diff:
         lost=tuple(lost),
         gained=tuple(gained),
         other=tuple(other),
-        notes=_notes(old["run"], new["run"]),
+        notes=(*_notes(old["run"], new["run"]), *_partial(old, new)),
     )
+
+
+def _selection(report: dict[str, Any]) -> str:
+    said: str = report["run"]["environment"].get("selection", "")
+    return said
 
 
 def _not_looked_at(finding: dict[str, Any], items: dict[str, dict[str, Any]]) -> bool:
@@ -109,6 +119,13 @@ def _notes(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, ...]:
     if old["interrupted"] or new["interrupted"]:
         notes.append("one of the runs was interrupted")
     return tuple(notes)
+
+
+def _partial(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    runs = (("old", old), ("new", new))
+    return [
+        f"the {name} run decided a part of the risk map only: {said}" for name, r in runs if (said := _selection(r))
+    ]
 
 
 def _list(names: Any) -> str:

@@ -224,9 +224,7 @@ def from_record(
     )
     sources: dict[str, list[str]] = {}
     roots = (source_root,) if isinstance(source_root, Path) else tuple(source_root or ())
-    findings = tuple(
-        _finding(f, record.witnesses, waived, roots, sources, replay) for f in _ranked(record.findings)
-    )
+    findings = tuple(_finding(f, record.witnesses, waived, roots, sources, replay) for f in _ranked(record.findings))
     items = tuple(_item(item, record) for item in record.items)
     counts = Counter(item.verdict for item in items)
     summary = Summary(

@@ -127,6 +127,12 @@ RULES: dict[str, RuleWords] = {
         "What {observer} sees changes when only {source} changes. {observer} can learn about {source} from it.",
         ("8.4.1",),
     ),
+    "demanded-absence": RuleWords(
+        "Something is written that must not exist",
+        "The bot wrote {what}, of which the risk map says that it is never written. Data lands where no isolation is "
+        "promised.",
+        ("8.4.1",),
+    ),
     "unclaimed-surface": RuleWords(
         "A place no risk item speaks about",
         "A tenant reaches {what}, and no item of the risk map says whether it may be shared.",

@@ -152,7 +152,7 @@ def test_committed_changes_count_against_an_older_revision(checkout: Path) -> No
 
 
 def test_an_unknown_revision_or_no_checkout_is_said(checkout: Path) -> None:
-    with pytest.raises(UsageError, match="--changed nope: git cannot compare .* name a commit"):
+    with pytest.raises(UsageError, match=r"--changed nope: git cannot compare .* name a commit"):
         changed.diff(checkout, "nope")
     with pytest.raises(UsageError, match="is no folder; give --root"):
         changed.diff(checkout / "missing", "HEAD")

@@ -10,26 +10,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from harness import reporting
-from harness.cli import main
-from tests.cli_target import SPEC
-
-FAST = ("--target", SPEC, "--plans", "15", "--jobs", "1")
-LEAK = ("--overlay", "last-text")
-
-
-def isolation(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def report_of(folder: Path) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads((folder / "report.json").read_text())
-    return made
+from harness.campaign import PROFILES
+from tests.cli_support import FAST, LEAK, isolation, report_of
+from tests.cli_target import SPEC, QuietTarget
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +118,6 @@ def test_a_redacted_run_writes_nothing_secret(tmp_path: Path) -> None:
     done = isolation("run", *FAST, *LEAK, "--out", clean, "--redact")
     assert done.exit_code == 1
     assert not (clean / "witnesses").exists()
-    from tests.cli_target import QuietTarget
-
     witness = next((plain / "witnesses").iterdir())
     plan = json.dumps(json.loads(witness.read_text())["plan"])
     secrets = {s for s in reporting.secrets_of(QuietTarget(), [plan.encode()]) if len(s) > 3}
@@ -146,6 +133,27 @@ def test_a_selection_decides_its_items_only(tmp_path: Path) -> None:
     assert [item["id"] for item in report_of(tmp_path)["items"]] == ["never-reached"]
     assert "1 findings belong to other items" in done.stdout
     assert "items matching never-*" in report_of(tmp_path)["run"]["environment"]["selection"]
+
+
+def test_changed_decides_the_items_that_a_change_may_concern(tmp_path: Path) -> None:
+    checkout, out = tmp_path / "checkout", tmp_path / "out"
+    for name in ("tests/tiny_target.py", "tests/nowhere.py"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text("")
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    for words in (("init", "-q"), ("add", "."), (*identity, "commit", "-qm", "one")):
+        subprocess.run(["git", "-C", str(checkout), *words], check=True, capture_output=True)
+    since = ("--root", checkout, "--changed", "HEAD", "--out", out)
+    nothing = isolation("run", *FAST, *since)
+    assert nothing.exit_code == 0
+    assert "nothing was run and no report was written" in nothing.stdout
+    assert not out.exists()
+    (checkout / "tests" / "tiny_target.py").write_text("x = 1\n")
+    one = isolation("run", *FAST, *LEAK, *since)
+    assert one.exit_code == 1, one.output
+    assert "wire-apart: tests/tiny_target.py changed" in one.stdout
+    assert [item["id"] for item in report_of(out)["items"]] == ["wire-apart"]
+    assert "since HEAD" in report_of(out)["run"]["environment"]["selection"]
 
 
 def test_baseline_accepts_by_name_until_a_date(leaking: tuple[Result, Path], tmp_path: Path) -> None:
@@ -186,20 +194,11 @@ def test_a_blind_probe_exits_3(tmp_path: Path) -> None:
 
 def test_an_unsound_report_exits_3_whatever_it_says_besides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A missed overlay: `nothing` is declared a fault and changes nothing.
-    profile = next(iter(_with_overlays(monkeypatch)))
-    done = isolation("run", *FAST, "--profile", profile, "--out", tmp_path)
+    monkeypatch.setitem(PROFILES, "quick", msgspec.structs.replace(PROFILES["quick"], overlays=True))
+    done = isolation("run", *FAST, "--out", tmp_path)
     assert report_of(tmp_path)["verdict"]["state"] == "unsound"
     assert done.exit_code == 3
     assert "cannot vouch" in done.stderr
-
-
-def _with_overlays(monkeypatch: pytest.MonkeyPatch) -> tuple[str]:
-    import msgspec
-
-    from harness.campaign import PROFILES
-
-    monkeypatch.setitem(PROFILES, "quick", msgspec.structs.replace(PROFILES["quick"], overlays=True))
-    return ("quick",)
 
 
 def test_ctrl_c_writes_what_was_found_and_exits_130(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ def pool() -> Iterator[Pool]:
 
 
 def plan(*actions: str, **fields: object) -> Plan:
-    steps = tuple(Step(entry="api", action=a, who="AB"[n % 2], payload={"text": "{message}"}) for n, a in enumerate(actions))
+    text = {"text": "{message}"}
+    steps = tuple(Step(entry="api", action=a, who="AB"[n % 2], payload=text) for n, a in enumerate(actions))
     return Plan(steps=steps, **fields)  # type: ignore[arg-type]
 
 

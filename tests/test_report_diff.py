@@ -75,3 +75,17 @@ def test_what_makes_runs_hard_to_compare_is_said() -> None:
     assert "profile differs: ci and quick" in text
     assert "overlays differ: none and fault-x" in text
     assert "interrupted" in text
+
+
+def test_a_run_of_a_part_of_the_map_loses_no_coverage_elsewhere() -> None:
+    old = ([make_item(0, "closed"), make_item(4, "closed")],)
+    made = compare(old, ([make_item(0, "closed")],), environment={"selection": "items matching item-000"})
+    assert not made.regressed
+    assert "the new run decided a part of the risk map only: items matching item-000" in made.text()
+
+
+def test_a_finding_outside_the_part_that_ran_is_not_fixed() -> None:
+    old = ([make_item(0, "open", (fingerprint(0),))], [make_finding(0)])
+    made = compare(old, ([make_item(4, "closed")],), environment={"selection": "items matching item-004"})
+    assert made.fixed == ()
+    assert marks(made.unseen) == [fingerprint(0)]

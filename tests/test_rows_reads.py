@@ -284,3 +284,11 @@ def test_peewee_models_are_seen(watched: Watched) -> None:
     assert seen(lambda: Note.update(body="x").where(Note.name == "c").execute()) == [("write", "B", "B", False)]
     assert seen(lambda: Note.delete().where(Note.tenant_id == "tenant-B").execute()) == [("delete", "B", None, True)]
     database.close()
+
+
+def test_rows_that_only_decided_are_told_apart_from_rows_that_came_back(
+    watched: Watched, db: sqlite3.Connection
+) -> None:
+    db.execute("SELECT title FROM room WHERE id IN (SELECT room FROM note WHERE body = 'canary-b')").fetchall()
+    told = {(a.surface, a.detail.get("via")) for a in watched.recorder.accesses if a.op == "read" and a.owner}
+    assert told == {("room", None), ("note", "filter")}

@@ -31,6 +31,10 @@ def test_touching_ones_own_is_silent(op: str) -> None:
     assert rules(access(op=op, owner="A", new_owner="A", detail=OWNED, marks="A")) == []
 
 
+def test_a_row_that_a_sub_select_only_looked_at_is_silent() -> None:
+    assert rules(access(owner="B", detail={**OWNED, "via": "filter"})) == []
+
+
 def test_first_writer_alone_is_no_proof_but_its_canary_is() -> None:
     first = {"owned_by": "first-writer"}
     assert rules(access(sink="key", owner="B", detail=first)) == []
@@ -43,11 +47,14 @@ def test_inserting_a_row_for_the_other() -> None:
 
 def test_shared_worker_that_serves_each_job_in_its_own_context_is_silent() -> None:
     worker = {"actor": "A", "ambient": "B", "direct": False, "detail": OWNED}
-    assert rules(
-        access(op="write", new_owner="B", marks="B", **worker),
-        access(sink="prompt", op="write", surface="reply", marks="B", **worker),
-        access(sink="config", op="read", surface="bot", marks="B", **worker),
-    ) == []
+    assert (
+        rules(
+            access(op="write", new_owner="B", marks="B", **worker),
+            access(sink="prompt", op="write", surface="reply", marks="B", **worker),
+            access(sink="config", op="read", surface="bot", marks="B", **worker),
+        )
+        == []
+    )
 
 
 def test_worker_that_keeps_its_first_tenant_writes_the_others_data() -> None:
@@ -60,7 +67,9 @@ def test_timer_in_one_context_reading_the_others_row() -> None:
 
 
 def test_reply_to_the_wrong_twin_is_judged_by_the_recipient() -> None:
-    assert rules(access(sink="outbound", op="write", new_owner="B", marks="A", detail={"named": True})) == ["canary-flow"]
+    assert rules(access(sink="outbound", op="write", new_owner="B", marks="A", detail={"named": True})) == [
+        "canary-flow"
+    ]
     assert rules(access(sink="outbound", op="write", new_owner="A", marks="A", detail={"named": True})) == []
 
 

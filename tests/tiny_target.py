@@ -32,7 +32,9 @@ class TinyTarget:
         self.last = ""
 
     def facts(self) -> Facts:
-        return Facts(name="tiny", generation="saas", packages=("tests.tiny_target",), owner_columns={"tenant_id": "tenant"})
+        return Facts(
+            name="tiny", generation="saas", packages=("tests.tiny_target",), owner_columns={"tenant_id": "tenant"}
+        )
 
     def actions(self) -> Sequence[Action]:
         names = ("echo", "crash", "spin", "phone", "scribble", "thread", "fail", "slow")

@@ -255,9 +255,9 @@ class RowProbe:
 
     def learn(self, lessons: bytes) -> None:
         """Take over what a finished fork analysed."""
-        for sql, number, statement in msgspec.msgpack.decode(lessons, type=list[tuple[str, int, Statement]]):
+        for sql, index, statement in msgspec.msgpack.decode(lessons, type=list[tuple[str, int, Statement]]):
             if len(self._statements) < STATEMENTS:
-                self._statements[(sql, number)] = statement
+                self._statements[(sql, index)] = statement
 
     def _safely(self, call: Call, work: Callable[..., None], *given: Any) -> None:
         try:

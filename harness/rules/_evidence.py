@@ -20,10 +20,10 @@ class Claim(msgspec.Struct, frozen=True):
     """Whose flow an access belongs to.
 
     ``agreed``: lineage and the bot's context name the same twin. ``context``: no lineage (a timer tick), the bot's
-    context is the claim that data must agree with. ``direct``: the bot has no context of a twin, but the access happened in
-    the step's own task, where lineage is proof. ``spawned``: no context, in a task spawned from the step: lineage is
-    evidence only, for a shared worker keeps its first caller. ``split``: lineage and context name different twins.
-    ``none``: neither names a twin.
+    context is the claim that data must agree with. ``direct``: the bot has no context of a twin, but the access
+    happened in the step's own task, where lineage is proof. ``spawned``: no context, in a task spawned from the
+    step: lineage is evidence only, for a shared worker keeps its first caller. ``split``: lineage and context name
+    different twins. ``none``: neither names a twin.
     """
 
     label: Label | None
@@ -101,9 +101,17 @@ class Evidence:
         return Claim(actor, "direct" if access.direct else "spawned")
 
     def finding(
-        self, rule: str, access: Access, source: Label | None, observer: Label | None, message: str, *earlier: int
+        self,
+        rule: str,
+        access: Access,
+        source: Label | None,
+        observer: Label | None,
+        message: str,
+        *earlier: int,
+        cause: str = "",
     ) -> Finding:
-        """A finding whose violating access is `access`; `earlier` are the accesses that lead to it."""
+        """A finding whose violating access is `access`; `earlier` are the accesses that lead to it, `cause`
+        names the defect where it is not the code that met it (see `Finding`)."""
         return Finding(
             rule=rule,
             sink=access.sink,
@@ -118,7 +126,13 @@ class Evidence:
             stack=self.stack(access),
             seqs=(*earlier, access.seq),
             step=access.step,
+            cause=cause,
         )
+
+
+def container(access: Access) -> str:
+    """The cause of a finding in a container of the process: the container."""
+    return access.surface if access.sink == "key" else ""
 
 
 def other_marks(access: Access, label: Label) -> list[str]:

@@ -18,14 +18,17 @@ def unscoped_constraint(evidence: Evidence) -> Iterator[Finding]:
         claim = evidence.claim(access)
         if access.owner not in TWINS or not claim.proven or claim.label in (None, access.owner):
             continue
-        if access.op == "error" and access.detail.get("constraint"):
+        columns = [str(column) for column in access.detail.get("constraint") or ()]
+        if access.op == "error" and columns:
             verb = "was dropped" if access.detail.get("swallowed") else "was refused"
-            columns = ", ".join(access.detail["constraint"])
-            message = f"{claim.label}'s row in {access.surface} {verb}: {access.owner} already holds that {columns}"
+            held = ", ".join(columns)
+            message = f"{claim.label}'s row in {access.surface} {verb}: {access.owner} already holds that {held}"
         elif access.op == "delete" and access.detail.get("statement") == "replace":
             message = (
                 f"{claim.label}'s row in {access.surface} replaced one of {access.owner} under a shared unique key"
             )
         else:
             continue
-        yield evidence.finding("unscoped-constraint", access, access.owner, claim.label, message)
+        yield evidence.finding(
+            "unscoped-constraint", access, access.owner, claim.label, message, cause=",".join(columns) or "replaced"
+        )
