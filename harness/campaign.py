@@ -345,6 +345,7 @@ class Campaign:
             decide(
                 item, facts=self.facts, matcher=matcher, findings=findings,
                 attributed=[f for f, ids in owners.items() if item.id in ids],
+                entries={fingerprint: w.entries for fingerprint, w in self.found.items()},
                 killed={o.name: o.right_rule for o in self.overlay_records if o.kind == "fault" and item.id in o.items},
             )
             for item in self.riskmap.items

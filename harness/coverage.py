@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
 from harness.rules._evidence import TWINS
@@ -34,6 +32,7 @@ class Coverage:
     def __init__(self) -> None:
         self.counts: dict[Reach, int] = {}
         self.steps: dict[tuple[str, str, str], int] = {}
+        self.wrong: dict[str, int] = {}
         self.dimensions: set[str] = set()
 
     def add(self, trace: Trace) -> None:
@@ -53,6 +52,8 @@ class Coverage:
         for record in trace.steps:
             step = (record.entry, record.action, record.outcome)
             self.steps[step] = self.steps.get(step, 0) + 1
+            if record.wrong:
+                self.wrong[record.entry] = self.wrong.get(record.entry, 0) + 1
 
     def matrix(self) -> dict[tuple[str, str], int]:
         """Accesses by (sink, entry)."""
@@ -83,15 +84,3 @@ def _held(access: Access) -> bool:
         owner = access.new_owner if access.op in ("write", "rebind") else access.owner
         return owner == twin
     return any(mark.label == twin for mark in access.marks)
-
-
-def merge(parts: Iterable[Coverage]) -> Coverage:
-    """The sum of several coverages."""
-    whole = Coverage()
-    for part in parts:
-        whole.dimensions |= part.dimensions
-        for reach, count in part.counts.items():
-            whole.counts[reach] = whole.counts.get(reach, 0) + count
-        for step, count in part.steps.items():
-            whole.steps[step] = whole.steps.get(step, 0) + count
-    return whole

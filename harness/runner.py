@@ -240,7 +240,10 @@ class _Run:
         self.records[index] = StepRecord(
             index=index, entry=step.entry, action=step.action, who=step.who, first_seq=seq,
             last_seq=len(self.recorder.accesses), started=started, ended=self.loop.time(), outcome=outcome,
-            detail=detail,
+            detail=detail, wrong=any(
+                action.is_wrong(step.payload) for action in self.target.actions()
+                if (action.entry, action.name) == (step.entry, step.action)
+            ),
         )  # fmt: skip
 
     async def _plant(self) -> None:

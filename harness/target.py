@@ -21,6 +21,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
     `payload` maps each payload field to what may stand there: a list of choices, or one of the words ``text``
     (a template that names secrets), ``int``, ``flag``. `principal` is false for steps nobody acts (a bare tick).
+    `wrong` maps payload fields to the choices that carry a wrong identity or none: a call the bot must refuse.
     `weight` is how often, relative to the others, a generated plan takes this action.
     """
 
@@ -30,6 +31,11 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     principal: bool = True
     weight: int = 1
     about: str = ""
+    wrong: dict[str, Any] = {}
+
+    def is_wrong(self, payload: Mapping[str, Any]) -> bool:
+        """Whether a step with this payload carries a wrong identity."""
+        return any(payload.get(name) in values for name, values in self.wrong.items())
 
 
 class Shared(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,10 +8,12 @@ from harness.trace import Access, Trace
 
 LONGEST = 40
 """Events kept; the ones nearest to the violation win."""
+STEPS = 8
+"""First steps that are kept all the same."""
 
 
 def timeline(trace: Trace, finding: Finding) -> tuple[TimelineEvent, ...]:
-    """Events up to the violating access, oldest first."""
+    """Events up to the violating access, in the order in which they happened."""
     last = finding.seqs[-1]
     events: list[tuple[int, int, TimelineEvent]] = []
     for record in trace.steps:
@@ -32,12 +34,13 @@ def timeline(trace: Trace, finding: Finding) -> tuple[TimelineEvent, ...]:
         kind = "violation" if access.seq == last else "access"
         text = finding.message if kind == "violation" else _said(access)
         events.append((access.seq, 2, TimelineEvent(lane=lane, kind=kind, at=access.time, text=text, site=access.site)))
+    # By sequence, never by time: an access may carry an earlier time than what came before it.
     ordered = [event for _, _, event in sorted(events, key=lambda e: (e[0], e[1]))]
     if len(ordered) <= LONGEST:
         return tuple(ordered)
-    steps = [event for event in ordered if event.kind == "step"][:8]
-    tail = [event for event in ordered if event not in steps][-(LONGEST - len(steps)) :]
-    return tuple(sorted(steps + tail, key=lambda e: e.at))
+    steps = [place for place, event in enumerate(ordered) if event.kind == "step"][:STEPS]
+    rest = [place for place in range(len(ordered)) if place not in steps]
+    return tuple(ordered[place] for place in sorted([*steps, *rest[len(steps) - LONGEST :]]))
 
 
 def _matters(access: Access, finding: Finding) -> bool:

@@ -68,7 +68,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """When a step ran (access sequence numbers and virtual seconds) and how it ended."""
+    """When a step ran (access sequence numbers and virtual seconds) and how it ended. `wrong`: it carried a wrong
+    identity, or none."""
 
     index: int
     entry: str
@@ -80,6 +81,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     ended: float
     outcome: str = "ok"
     detail: str = ""
+    wrong: bool = False
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

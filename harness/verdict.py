@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import fnmatch
+from collections.abc import Collection, Mapping, Sequence
 
 from harness.coverage import Coverage, Reach
 from harness.finding import Finding
@@ -36,6 +37,7 @@ class Matcher:
     def __init__(self, coverage: Coverage) -> None:
         self._by_sink: dict[str, list[tuple[Reach, int]]] = {}
         self._entries: dict[str, dict[str, int]] = {}
+        self._wrong = coverage.wrong
         for reach, count in coverage.counts.items():
             self._by_sink.setdefault(reach.sink, []).append((reach, count))
             twins = self._entries.setdefault(reach.entry, {})
@@ -52,6 +54,10 @@ class Matcher:
                         found[reach] = count
         return list(found.items())
 
+    def wrong(self, entry: str) -> int:
+        """How many steps on the entry carried a wrong identity or none."""
+        return self._wrong.get(entry, 0)
+
     def tried(self, entry: str) -> bool:
         """Whether both twins were busy enough on an entry for silence there to mean something."""
         twins = self._entries.get(entry, {})
@@ -66,8 +72,10 @@ def decide(
     findings: Mapping[str, Finding],
     attributed: Sequence[str],
     killed: Mapping[str, bool],
+    entries: Mapping[str, Collection[str]] = {},
 ) -> ItemRecord:
-    """The verdict of one item. `attributed` are fingerprints; `killed` maps the fault overlays that stand for the item
+    """The verdict of one item. `attributed` are fingerprints; `entries` says on which entries each was met (default:
+    its own); `killed` maps the fault overlays that stand for the item
     to whether they were found by the right rule."""
 
     def record(verdict: VerdictName, why: str, cells: Sequence[CellRecord] = ()) -> ItemRecord:
@@ -85,11 +93,17 @@ def decide(
     if not patterns:
         return record("not_applicable", item.note or "its module does not exist in this bot")
     reached = matcher.of(patterns)
-    mine = [findings[f] for f in attributed]
-    cells = [measure(cell, reached, mine, matcher.tried(cell.entry)) for cell in item.cells]
+    mine = [(findings[f], entries.get(f, frozenset((findings[f].entry,)))) for f in attributed]
+    cells = [measure(cell, reached, mine, matcher) for cell in item.cells]
     if attributed:
         rules = sorted({findings[f].rule for f in attributed})
         return record("open", f"{len(attributed)} finding(s): {', '.join(rules)}", cells)
+    for cell in cells:
+        if cell.state == "open":
+            return record("open", f"{cell.sink} on {cell.entry}: {cell.why}", cells)
+    behind = _behind(patterns, facts)
+    if behind:
+        return record("not_exercised", f"lies behind what the target replaces: {behind}", cells)
     for state in ("inert", "not_exercised"):
         for cell in cells:
             if cell.state == state:
@@ -100,24 +114,39 @@ def decide(
     return record("closed", "every cell reached, every control held, no rule fired", cells)
 
 
+def _behind(patterns: Sequence[Pattern], facts: Facts) -> str:
+    """What hides the item, where every one of its places is a site in a module that the target replaces."""
+    for hidden in facts.hidden:
+        if hidden.module and all(
+            fnmatch.fnmatchcase(pattern.site.partition(":")[0], hidden.module) for pattern in patterns
+        ):
+            return hidden.what
+    return ""
+
+
 def measure(
-    cell: Cell, reached: Sequence[tuple[Reach, int]], findings: Sequence[Finding], tried: bool = True
+    cell: Cell,
+    reached: Sequence[tuple[Reach, int]],
+    findings: Sequence[tuple[Finding, Collection[str]]],
+    matcher: Matcher,
 ) -> CellRecord:
-    """One cell as measured. A cell of several dimensions is met by twins that differ in any of them. `tried` says
-    whether the entry was busy at all: only then is an absence shown."""
-    writing = ("write", "rebind", "error") if cell.predicate == "absent" else ()
+    """One cell as measured. `findings` are the item's, each with the entries that reached it.
+
+    Only twins that differ in the cell's dimensions and in nothing else show it: two agents of one tenant are not kept
+    apart by a bot that keeps tenants apart.
+    """
     mine = [
-        (reach, count) for reach, count in reached if not writing or reach.op in writing
-    ]  # fmt: skip
-    mine = [
-        (reach, count) for reach, count in mine
-        if reach.entry == cell.entry and cell.sink in (reach.sink, "context")
-        and (cell.dimension in reach.dimension or reach.dimension in cell.dimension)
-    ]  # fmt: skip
+        (reach, count)
+        for reach, count in reached
+        if reach.entry == cell.entry
+        and cell.sink in (reach.sink, "context")
+        and set(reach.dimension) <= set(cell.dimension)
+    ]
+    if cell.predicate == "absent":
+        mine = [(reach, n) for reach, n in mine if reach.op in ("write", "rebind", "error")]
     count = sum(n for _, n in mine)
     twins = tuple(sorted({reach.twin for reach, _ in mine if reach.twin}))
     held = {reach.twin for reach, _ in mine if reach.held}
-    failed = bool(mine) and all(reach.op == "error" for reach, _ in mine)
 
     def record(state: VerdictName, why: str, control: bool | None) -> CellRecord:
         return CellRecord(
@@ -125,18 +154,23 @@ def measure(
             control=control, state=state, twins=twins, why=why,
         )  # fmt: skip
 
-    if any(f.entry == cell.entry and cell.sink in (f.sink, "context") for f in findings):
+    if any(cell.entry in entries and cell.sink in (f.sink, "context") for f, entries in findings):
         return record("open", "a rule fired", bool(held) if mine else None)
     if cell.predicate == "absent":
-        if not tried:
+        if mine:
+            return record("open", f"written {count} times, though it must never be", None)
+        if not matcher.tried(cell.entry):
             return record("not_exercised", f"never written, but {cell.entry} was hardly tried", None)
         return record("closed", "never written", None)
     if not mine:
         return record("not_exercised", "never reached", None)
-    if failed:
+    if all(reach.op == "error" for reach, _ in mine):
         return record("inert", f"all {count} accesses failed: the feature does not work", False)
     if count < ENOUGH:
         return record("not_exercised", f"reached {count} times, {ENOUGH} are wanted", bool(held))
+    if cell.predicate == "registers_only":
+        # A start-up handler acts for nobody; that it touched nothing is what the rules have just said.
+        return record("closed", f"ran {count} times and touched no tenant's state", True)
     if len(twins) < 2:
         return record("not_exercised", f"reached by {twins[0] if twins else 'neither twin'} only", bool(held))
     if not held and cell.sink in ("row", "key", "file"):
@@ -145,4 +179,9 @@ def measure(
         return record("not_exercised", "no marker of its own was ever seen there, so the control is missing", False)
     if len(held) < 2:
         return record("not_exercised", f"the positive control held for {next(iter(held))} only", False)
+    if cell.predicate == "refuses":
+        wrong = matcher.wrong(cell.entry)
+        if wrong < ENOUGH:
+            why = f"the right identity works, but a wrong one was tried {wrong} times only, {ENOUGH} are wanted"
+            return record("not_exercised", why, True)
     return record("closed", f"reached {count} times by both, the control held", True)

@@ -7,6 +7,7 @@ version with more fields still renders. Nothing here looks at the clock: the sam
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -281,11 +282,24 @@ def load(folder: Path) -> dict[str, Any]:
 
 def schema() -> dict[str, Any]:
     """The JSON schema (2020-12) of report.json."""
-    made = msgspec.json.encode(msgspec.json.schema(Report))
+    made: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(Report)))
+    described: dict[str, Any] = _cleaned(made)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Isolation report, version 1",
-        **msgspec.json.decode(made),
+        **described,
+    }
+
+
+def _cleaned(node: Any) -> Any:
+    """`node` with descriptions unindented: Python strips docstrings from 3.13 on, before that they keep their margin."""
+    if isinstance(node, list):
+        return [_cleaned(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        name: inspect.cleandoc(child) if name == "description" and isinstance(child, str) else _cleaned(child)
+        for name, child in node.items()
     }
 
 

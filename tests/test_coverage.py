@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.coverage import Coverage, merge
+from harness.coverage import Coverage
 from harness.trace import Access, StepRecord
 from tests.evidence_factory import access, trace
 
@@ -122,12 +121,3 @@ ACCESSES = st.lists(
     ),
     max_size=12,
 )
-
-
-@given(ACCESSES, ACCESSES)
-def test_merging_parts_gives_what_one_coverage_of_all_gives(first: list[Access], second: list[Access]) -> None:
-    whole = covered(*first)
-    whole.add(trace(*second))
-    parts = merge([covered(*first), covered(*second)])
-    assert parts.counts == whole.counts and parts.dimensions == whole.dimensions == {"T"}
-    assert sum(whole.matrix().values()) == len(first) + len(second)

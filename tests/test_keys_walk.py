@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from pathlib import Path
 
+from harness.probes._scopes import LARGEST
 from tests.keys_support import Bot
 
 SHAPES = """
@@ -124,6 +125,38 @@ def test_what_somebody_else_holds_is_not_replaced_but_compared(tmp_path: Path) -
         (seen,) = session.on(f"{bot.name}.shapes.CLOSED")
     assert (seen.op, seen.new_owner, seen.marks[0].label) == ("write", "A", "A")
     assert seen.detail["writers"] == ["A"]
+
+
+def test_of_a_very_large_container_only_the_length_is_compared(tmp_path: Path) -> None:
+    bot = boot(tmp_path)
+    shapes = bot["shapes"]
+    surface = f"{bot.name}.shapes.mine"
+    shapes.mine.update({str(n): n for n in range(LARGEST - 1)})
+    with bot.run() as session:
+        session.as_("A")
+
+        def seen() -> list[tuple[str, object]]:
+            shapes.ALIASED["x"] = 1  # so that A counts as active since the last comparison
+            former = len(session.on(surface))
+            bot.probe.between()
+            return [(a.op, a.detail.get("length")) for a in session.on(surface)[former:]]
+
+        size = len(shapes.mine)
+        assert size <= LARGEST
+        shapes.mine.update({f"more{n}": n for n in range(10)})
+        assert seen() == [("write", [size, size + 10])], "crossing the limit deletes nothing"
+        shapes.mine["more0"] = "another"
+        assert seen() == []
+        del shapes.mine["more0"]
+        assert seen() == [("write", [size + 10, size + 9])]
+        for number in range(1, 10):
+            del shapes.mine[f"more{number}"]
+        assert seen() == [("write", [size + 9, size])]
+        shapes.mine["0"] = "canaryA"
+        assert seen() == [("write", None)], "below the limit elements are compared again"
+        large = [a for a in session.on(surface) if "length" in a.detail]
+    assert {(a.key, a.owner, a.new_owner, a.marks) for a in large} == {("", None, None, ())}
+    assert all(a.detail["writers"] == ["A"] for a in large)
 
 
 def test_classes_behave_as_before(tmp_path: Path) -> None:

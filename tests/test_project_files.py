@@ -25,6 +25,11 @@ def test_ci_runs_exactly_the_readme_test_command() -> None:
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
 
 
+def test_a_test_that_hangs_is_stopped(pytestconfig: pytest.Config) -> None:
+    assert 0 < float(pytestconfig.getini("timeout")) <= 600
+    assert any(need.startswith("pytest-timeout") for need in PROJECT["optional-dependencies"]["test"])
+
+
 def test_ci_script_is_sound_shell() -> None:
     subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=True)
 

@@ -99,3 +99,13 @@ def test_a_long_history_keeps_the_steps_and_what_is_nearest_to_the_violation() -
     kept = [e.at for e in events if e.kind == "access"]
     assert kept == [float(n) for n in range(200 - len(kept), 200)]
     assert [e.at for e in events] == sorted(e.at for e in events)
+
+
+def test_a_cut_history_stays_in_the_order_in_which_it_happened() -> None:
+    # An access may carry the time at which its value was made, earlier than all around it.
+    writes = [by("A", op="write", new_owner="A", marks="A", key=str(n), time=float(n)) for n in range(100)]
+    leak = by("B", owner="A", marks="A", time=3.0)
+    _, events = told(trace(*writes, leak, steps=(step(0, "A", 0, 0.0), step(1, "B", 100, 150.0))))
+    assert len(events) == LONGEST
+    assert [e.kind for e in events[-3:]] == ["step", "switch", "violation"]
+    assert events[-1].at < events[-4].at

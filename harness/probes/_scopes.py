@@ -130,17 +130,29 @@ class Snapshot:
     def __init__(self, container: Any, ledger: Ledger, surface: str, prefix: str) -> None:
         self.container = container
         self.place: Place = new_place(container, ledger, surface, prefix)
+        self._length = len(container)
         self._items = self._now()
 
-    def _now(self) -> list[tuple[Any, Any]]:
-        return items_of(self.container) if len(self.container) <= LARGEST else []
+    def _now(self) -> list[tuple[Any, Any]] | None:
+        """Its elements; None when there are too many to hold."""
+        return items_of(self.container) if len(self.container) <= LARGEST else None
 
     def compare(self, ledger: Ledger, writers: Writers) -> bool:
-        """Record what changed. True when anything did."""
+        """Record what changed. True when anything did.
+
+        Where the elements are not known, before or now, another length is one write of no key and no owner: which
+        elements came or went cannot be said.
+        """
+        length, former_length = len(self.container), self._length
         now, before = self._now(), self._items
+        self._length, self._items = length, now
+        if now is None or before is None:
+            if length == former_length:
+                return False
+            ledger.write(self.place, ATTRIBUTE, None, more={**writers.detail(), "length": [former_length, length]})
+            return True
         if len(now) == len(before) and all(a[1] is b[1] and a[0] is b[0] for a, b in zip(now, before, strict=True)):
             return False
-        self._items = now
         place = self.place
         if place.indexed or isinstance(self.container, (set, frozenset)):
             known, kept = {id(value) for _, value in before}, {id(value) for _, value in now}
