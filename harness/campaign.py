@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -30,11 +30,12 @@ from harness.record import (
 )
 from harness.riskmap import RiskMap
 from harness.shrink import shrink
-from harness.target import Overlay, Target
+from harness.target import Target
 from harness.timeline import timeline
 from harness.trace import Trace
+from harness.trials import try_fault, try_fix
 from harness.verdict import Matcher, attribute, decide
-from harness.witness import Witness, save
+from harness.witness import Witness, Witnessed, save
 
 PLANTED = {
     "row": ("read", "write", "delete"), "key": ("read", "write"), "file": ("read", "write", "delete"),
@@ -73,18 +74,6 @@ class Progress(msgspec.Struct):
     steps: int = 0
     findings: int = 0
     seconds_left: float = 0.0
-
-
-class Witnessed(msgspec.Struct):
-    """A fingerprint under way: the first finding, the plan that showed it, all entries and dimensions that did."""
-
-    finding: Finding
-    plan: Plan
-    entries: set[str]
-    dimensions: set[str]
-    occurrences: int = 1
-    replays: tuple[int, int] = (0, 0)
-    trace: Trace | None = None
 
 
 class Campaign:
@@ -179,9 +168,15 @@ class Campaign:
         return judge(trace, self.facts, self.demands)
 
     def _laid(self, plans: Sequence[Plan]) -> list[Plan]:
-        return (
-            [msgspec.structs.replace(plan, overlays=self.overlays) for plan in plans] if self.overlays else list(plans)
-        )
+        """The plans as they are played: under the campaign's overlays, and with twins of their own where one process
+        plays them all."""
+        laid = [msgspec.structs.replace(plan, overlays=self.overlays) for plan in plans]
+        if self.pool.fork:
+            return laid
+        return [
+            msgspec.structs.replace(plan, twins=msgspec.structs.replace(plan.twins, seed=strategies.TWIN_SEEDS + index))
+            for index, plan in enumerate(laid)
+        ]
 
     def _phase(self, name: str, total: int) -> None:
         self.progress.phase, self.progress.total, self.progress.plans = name, total, 0
@@ -261,7 +256,7 @@ class Campaign:
                 step=witnessed.finding.step,
             )
             hits = 0
-            for outcome in self.pool.map([plan] * self.profile.replays):
+            for outcome in self._again(plan):
                 for finding in self.judge(outcome.trace) if outcome.trace else []:
                     if finding.fingerprint == fingerprint:
                         hits += 1
@@ -273,68 +268,24 @@ class Campaign:
             self.progress.plans += 1
             self.report(self.progress)
 
+    def _again(self, plan: Plan) -> Iterator[Outcome]:
+        """The witness's replays: forks of the zygote; without fork, where plans leave traces behind, a fresh process
+        for each."""
+        for _ in range(0 if self.pool.fork else self.profile.replays):
+            with self.pool.fresh() as pool:
+                yield pool.run(plan)
+        if self.pool.fork:
+            yield from self.pool.map([plan] * self.profile.replays)
+
     def try_overlays(self, tour: Sequence[Plan], only: str = "*", *, small: bool = False) -> None:
         """Faults must be found by the rule they name; fixes must make their findings vanish and nothing else. With
         `small` the witness of each kill is shrunk."""
         for overlay in self.target.overlays():
             if fnmatch.fnmatchcase(overlay.name, only):
-                made = self._fault(overlay, tour, small) if overlay.kind == "fault" else self._fix(overlay)
+                made = try_fault(self, overlay, tour, small) if overlay.kind == "fault" else try_fix(self, overlay)
                 self.overlay_records.append(made)
             self.progress.plans += 1
             self.report(self.progress)
-
-    def _fault(self, overlay: Overlay, tour: Sequence[Plan], small: bool) -> OverlayRecord:
-        plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for plan in self._nearest(overlay, tour)]
-        others: set[str] = set()
-        hits: list[tuple[Plan, Finding]] = []
-        for outcome in self.pool.map(plans, stop=lambda: bool(hits)):
-            if outcome.trace is None or hits:
-                continue
-            for finding in self.judge(outcome.trace):
-                if finding.fingerprint in self.found:
-                    continue
-                if overlay.speaks_of(finding.rule, finding.surface):
-                    hits.append((outcome.plan, finding))
-                else:
-                    others.add(f"{finding.rule} on {finding.surface}")
-        if not hits:
-            detail = f"instead: {'; '.join(sorted(others)[:4])}" if others else "nothing was found"
-            return _overlay_record(overlay, bool(others), False, detail)
-        plan, finding = hits[0]
-        if small:
-            plan, _ = shrink(plan, lambda tried: self.shows(finding.fingerprint, tried))
-        return _overlay_record(overlay, True, True, finding.message, plan)
-
-    def _nearest(self, overlay: Overlay, tour: Sequence[Plan]) -> list[Plan]:
-        """The tour, plans that touched the overlay's surface without it first, short ones before long ones."""
-
-        def far(plan: Plan) -> tuple[bool, int]:
-            touched = self.touched.get(plan.digest(), frozenset())
-            return not any(fnmatch.fnmatchcase(surface, overlay.surface) for surface in touched), len(plan.steps)
-
-        return sorted(tour, key=far)
-
-    def _fix(self, overlay: Overlay) -> OverlayRecord:
-        mine: list[tuple[str, Witnessed]] = []
-        rest: list[tuple[str, Witnessed]] = []
-        for fingerprint, witnessed in self.found.items():
-            hit = overlay.speaks_of(witnessed.finding.rule, witnessed.finding.surface)
-            (mine if hit else rest).append((fingerprint, witnessed))
-        if not mine:
-            return _overlay_record(overlay, False, False, "there is no finding for it to close")
-        plans = [msgspec.structs.replace(w.plan, overlays=(overlay.name,)) for _, w in mine + rest]
-        still = [
-            any(f.fingerprint == fingerprint for f in self.judge(outcome.trace)) if outcome.trace else True
-            for (fingerprint, _), outcome in zip(mine + rest, self.pool.map(plans), strict=True)
-        ]
-        left = [f for (f, _), shown in zip(mine, still[: len(mine)], strict=True) if shown]
-        gone = [f for (f, _), shown in zip(rest, still[len(mine) :], strict=True) if not shown]
-        detail = f"closes {len(mine) - len(left)} of {len(mine)}"
-        if left:
-            detail += f"; still there: {', '.join(left)}"
-        if gone:
-            detail += f"; closes besides: {', '.join(gone)}"
-        return _overlay_record(overlay, not left, not gone, detail)
 
     def record(self) -> RunRecord:
         """The record of what has happened so far."""
@@ -431,16 +382,6 @@ def _first_difference(one: Trace, two: Trace) -> str:
             places = [f"{access.sink} {access.surface} [{access.key}]" for access in (mine, theirs)]
             return f"at access {mine.seq}: {' against '.join(places)} at {mine.site.file}:{mine.site.line}"
     return f"{len(one.accesses)} accesses against {len(two.accesses)}"
-
-
-def _overlay_record(
-    overlay: Overlay, killed: bool, right: bool, detail: str, plan: Plan | None = None
-) -> OverlayRecord:
-    return OverlayRecord(
-        name=overlay.name, kind=overlay.kind, rule=overlay.rule, items=overlay.items, killed=killed, right_rule=right,
-        detail=detail, witness=plan.to_json().decode() if plan else "", steps=len(plan.steps) if plan else 0,
-        deviations=len(plan.tape) if plan else 0,
-    )  # fmt: skip
 
 
 def _median(values: Sequence[float]) -> float | None:

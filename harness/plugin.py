@@ -33,7 +33,7 @@ try:
 except ImportError:  # no such module on this platform: each worker runs a campaign of its own
     fcntl = None  # type: ignore[assignment]
 
-_OPTIONS = {
+OPTIONS = {
     "target": ("isolation target to drive (see `isolation targets`)", catalogue.DEFAULT_TARGET),
     "root": ("checkout of the bot", ""),
     "db-root": ("checkout of the bot's database package", ""),
@@ -45,6 +45,7 @@ _OPTIONS = {
     "isolation-baseline": ("file of accepted leaks (see `isolation baseline`)", ""),
     "isolation-out": ("folder for the report and the witnesses", ""),
 }
+"""Name (of the option, and of the ini key in its own spelling), help, default."""
 SHARED = "isolation-record.msgpack"
 """Where a worker leaves its record for the others, in the folder that all of them share."""
 
@@ -64,7 +65,7 @@ _FAILED = pytest.StashKey[_Kept]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Every option is also an ini key: ``isolation_target`` and so on."""
     group = parser.getgroup("isolation", "tenant isolation")
-    for name, (text, default) in _OPTIONS.items():
+    for name, (text, default) in OPTIONS.items():
         group.addoption(f"--{name}", default=None, help=f"{text} (default: {default or 'none'}; ini: {_ini(name)})")
         parser.addini(_ini(name), text, default=default)
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -53,6 +54,9 @@ class Pool:
         hash_seed: str = HASH_SEED,
     ) -> None:
         self.fork = hasattr(os, "fork") if fork is None else fork
+        self._made_with: dict[str, Any] = {
+            "spec": spec, "root": root, "db_root": db_root, "jobs": jobs, "fork": fork, "hash_seed": hash_seed,
+        }  # fmt: skip
         self.jobs = (jobs or os.cpu_count() or 1) if self.fork else 1
         self._next = 0
         self.folder = Path(tempfile.mkdtemp(prefix="isolation-"))
@@ -100,6 +104,10 @@ class Pool:
             return self.log.read_bytes()[-size:].decode("utf-8", "replace")
         except OSError:
             return ""
+
+    def fresh(self) -> Pool:
+        """Another zygote like this one, just booted."""
+        return Pool(**self._made_with)
 
     def run(self, plan: Plan, *, limit: float = DEFAULT_LIMIT, observe: bool = True, plant: bool = False) -> Outcome:
         """Play one plan and wait for it."""

@@ -174,6 +174,8 @@ def measure(
     if len(twins) < 2:
         return record("not_exercised", f"reached by {twins[0] if twins else 'neither twin'} only", bool(held))
     if not held and cell.sink in ("row", "key", "file"):
+        if all(reach.op not in ("write", "rebind", "delete") for reach, _ in mine):
+            return record("not_exercised", "only looked at: nothing of anybody's was ever there", False)
         return record("inert", "no owner ever met its own data there: the positive control failed", False)
     if not held:
         return record("not_exercised", "no marker of its own was ever seen there, so the control is missing", False)

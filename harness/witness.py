@@ -7,7 +7,9 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import UsageError
+from harness.finding import Finding
 from harness.plan import Plan
+from harness.trace import Trace
 
 WITNESS_SCHEMA = "isolation-witness/1"
 
@@ -22,6 +24,18 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     plan: Plan
     schema: str = WITNESS_SCHEMA
+
+
+class Witnessed(msgspec.Struct):
+    """A fingerprint under way: the first finding, the plan that showed it, all entries and dimensions that did."""
+
+    finding: Finding
+    plan: Plan
+    entries: set[str]
+    dimensions: set[str]
+    occurrences: int = 1
+    replays: tuple[int, int] = (0, 0)
+    trace: Trace | None = None
 
 
 def load(path: Path) -> Witness:

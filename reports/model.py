@@ -292,7 +292,7 @@ def schema() -> dict[str, Any]:
 
 
 def _cleaned(node: Any) -> Any:
-    """`node` with descriptions unindented: Python strips docstrings from 3.13 on, before that they keep their margin."""
+    """`node` with descriptions unindented: Python strips the margin of docstrings from 3.13 on, earlier it stays."""
     if isinstance(node, list):
         return [_cleaned(child) for child in node]
     if not isinstance(node, dict):

@@ -8,8 +8,11 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 
+from harness import plugin
+from harness.cli import main
 from harness.rules import registry
 from reports import words
 
@@ -45,6 +48,25 @@ def test_links_in_the_documents_lead_somewhere() -> None:
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_commands_and_options_in_the_documents_exist() -> None:
+    commands = main.commands
+    known = {option for c in commands.values() for option in options(c)} | {f"--{name}" for name in plugin.OPTIONS}
+    others = {"--lf", "--depth"}  # pytest's own, git's
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"(?:`|^ +(?:- )*)isolation ([a-z]+)", text, re.MULTILINE):
+            assert name in commands, f"{page.name}: isolation {name}"
+        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
+        assert named <= known | others, f"{page.name}: {named - known - others}"
+
+
+def options(command: click.Command) -> set[str]:
+    """Long options of a command and of those below it."""
+    own = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    return own.union(*(options(child) for child in below))
 
 
 def test_modules_named_by_the_architecture_exist() -> None:

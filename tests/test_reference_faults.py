@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -269,6 +270,10 @@ async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
 async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
     for who in (twins.b, twins.a):
         await target.deliver("webui", "chat", who, {"text": who.secrets["message"]})
+    # A's step may end with a reply that was B's: the answer to A is what counts.
+    await until(lambda: twins.a.secrets["message"] in ear.heard_by(twins.a))
+    for _ in range(20):
+        await asyncio.sleep(0)
     return twins.a.secrets["message"] in ear.heard_by(twins.b)
 
 

@@ -145,9 +145,15 @@ def test_reached_by_one_twin_only() -> None:
 
 
 def test_nobody_meets_its_own_data() -> None:
+    lost = cell(item(), both(op="write", owner=None, new_owner=None))
+    assert (lost.state, lost.control) == ("inert", False)
+    assert "positive control" in lost.why
+
+
+def test_a_place_where_nobody_ever_put_anything_shows_nothing() -> None:
     empty = cell(item(), both(owner=None))
-    assert (empty.state, empty.control) == ("inert", False)
-    assert "positive control" in empty.why
+    assert (empty.state, empty.control) == ("not_exercised", False)
+    assert "only looked at" in empty.why
 
 
 def test_a_sink_that_never_showed_an_own_marker_is_no_proof_that_the_feature_is_broken() -> None:

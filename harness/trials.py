@@ -1,0 +1,107 @@
+"""Trials of the harness itself: planted faults must be found by the right rule, fixes must close their leak only."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from harness.finding import Finding
+from harness.plan import Plan
+from harness.pool import Pool
+from harness.record import OverlayRecord
+from harness.shrink import shrink
+from harness.target import Overlay
+from harness.trace import Trace
+from harness.witness import Witnessed
+
+
+class Ground(Protocol):
+    """What a trial needs of the campaign it belongs to: what plain code showed, and how to play and judge."""
+
+    pool: Pool
+
+    @property
+    def found(self) -> Mapping[str, Witnessed]:
+        """Findings without any overlay, by fingerprint."""
+
+    @property
+    def touched(self) -> Mapping[str, frozenset[str]]:
+        """Surfaces a plan (by digest) touched without any overlay."""
+
+    def judge(self, trace: Trace) -> list[Finding]:
+        """Findings of one trace."""
+
+    def shows(self, fingerprint: str, plans: Sequence[Plan]) -> list[bool]:
+        """Of each plan, whether it shows the finding."""
+
+
+def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: bool) -> OverlayRecord:
+    """Whether the fault is found on some plan of the tour by the rule it names, which plain code does not show. With
+    `small` the witness is shrunk."""
+    plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for plan in _nearest(ground, overlay, tour)]
+    others: set[str] = set()
+    hits: list[tuple[Plan, Finding]] = []
+    for outcome in ground.pool.map(plans, stop=lambda: bool(hits)):
+        if outcome.trace is None or hits:
+            continue
+        for finding in ground.judge(outcome.trace):
+            if finding.fingerprint in ground.found:
+                continue
+            if overlay.speaks_of(finding.rule, finding.surface):
+                hits.append((outcome.plan, finding))
+            else:
+                others.add(f"{finding.rule} on {finding.surface}")
+    if not hits:
+        detail = f"instead: {'; '.join(sorted(others)[:4])}" if others else "nothing was found"
+        return _overlay_record(overlay, bool(others), False, detail)
+    plan, finding = hits[0]
+    if small:
+        plan, _ = shrink(plan, lambda tried: ground.shows(finding.fingerprint, tried))
+    return _overlay_record(overlay, True, True, finding.message, plan)
+
+
+def _nearest(ground: Ground, overlay: Overlay, tour: Sequence[Plan]) -> list[Plan]:
+    """The tour, plans that touched the overlay's surface without it first, short ones before long ones."""
+
+    def far(plan: Plan) -> tuple[bool, int]:
+        touched = ground.touched.get(plan.digest(), frozenset())
+        return not any(fnmatch.fnmatchcase(surface, overlay.surface) for surface in touched), len(plan.steps)
+
+    return sorted(tour, key=far)
+
+
+def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
+    """Whether the fix makes its findings vanish from their witnesses, and leaves all others as they are."""
+    mine: list[tuple[str, Witnessed]] = []
+    rest: list[tuple[str, Witnessed]] = []
+    for fingerprint, witnessed in ground.found.items():
+        hit = overlay.speaks_of(witnessed.finding.rule, witnessed.finding.surface)
+        (mine if hit else rest).append((fingerprint, witnessed))
+    if not mine:
+        return _overlay_record(overlay, False, False, "there is no finding for it to close")
+    plans = [msgspec.structs.replace(w.plan, overlays=(overlay.name,)) for _, w in mine + rest]
+    still = [
+        any(f.fingerprint == fingerprint for f in ground.judge(outcome.trace)) if outcome.trace else True
+        for (fingerprint, _), outcome in zip(mine + rest, ground.pool.map(plans), strict=True)
+    ]
+    left = [f for (f, _), shown in zip(mine, still[: len(mine)], strict=True) if shown]
+    gone = [f for (f, _), shown in zip(rest, still[len(mine) :], strict=True) if not shown]
+    detail = f"closes {len(mine) - len(left)} of {len(mine)}"
+    if left:
+        detail += f"; still there: {', '.join(left)}"
+    if gone:
+        detail += f"; closes besides: {', '.join(gone)}"
+    return _overlay_record(overlay, not left, not gone, detail)
+
+
+def _overlay_record(
+    overlay: Overlay, killed: bool, right: bool, detail: str, plan: Plan | None = None
+) -> OverlayRecord:
+    return OverlayRecord(
+        name=overlay.name, kind=overlay.kind, rule=overlay.rule, items=overlay.items, killed=killed, right_rule=right,
+        detail=detail, witness=plan.to_json().decode() if plan else "", steps=len(plan.steps) if plan else 0,
+        deviations=len(plan.tape) if plan else 0,
+    )  # fmt: skip
