@@ -16,7 +16,7 @@ from typing import Any
 from harness import containment
 from harness.clock import VirtualClock, real_perf_counter
 from harness.errors import ContainmentError, IsolationError, UsageError
-from harness.flow import FLOW, Flow
+from harness.flow import Flow
 from harness.loop import IsolationLoop
 from harness.plan import Plan, Step
 from harness.principal import Principal, Twins
@@ -314,8 +314,3 @@ def _rendered(value: Any, who: Principal) -> Any:
 def _where(error: BaseException) -> str:
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not fnmatch.fnmatch(f.filename, "*/asyncio/*")]
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
-
-
-def active_flow() -> Flow:
-    """The flow of the running code."""
-    return FLOW.get()
