@@ -142,13 +142,14 @@ class OverlayRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Soundness(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the harness can be believed. `bound95` is 3/n for n clean plans without a false positive."""
+    """How far the harness can be believed. `bound95` is 3/n for n clean plans without a false positive.
+    `controls` (odd but right behaviours tried) and `false_positives` are None where a run did not measure them."""
 
     faults: int = 0
     killed: int = 0
     right_rule: int = 0
-    controls: int = 0
-    false_positives: int = 0
+    controls: int | None = None
+    false_positives: int | None = None
     clean_plans: int = 0
     bound95: float | None = None
     probes: dict[str, bool] = {}

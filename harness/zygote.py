@@ -8,7 +8,6 @@ platform, or asked for) every plan runs in this one process, with fresh twins.
 from __future__ import annotations
 
 import gc
-import importlib
 import math
 import os
 import resource
@@ -25,8 +24,9 @@ from typing import Any
 import msgspec
 
 from harness import containment, streams, threads
+from harness.catalogue import make_target
 from harness.clock import VirtualClock, real_perf_counter
-from harness.errors import IsolationError, TargetError
+from harness.errors import IsolationError
 from harness.plan import Plan
 from harness.probes import Learner
 from harness.probes.files import FileProbe
@@ -35,7 +35,6 @@ from harness.probes.logs import LogProbe
 from harness.probes.rows import RowProbe
 from harness.recorder import current
 from harness.runner import Rig
-from harness.target import Target
 from harness.wire import Done, Failed, Job, Ready, Setup, receive, send
 
 EPOCH = 1_767_225_600.0
@@ -66,26 +65,15 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def load_target(spec: str, root: str | None, db_root: str | None) -> Target:
-    """Make the target named ``module:Class``. Raises TargetError when there is no such thing."""
-    module, _, name = spec.partition(":")
-    try:
-        factory: Any = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise TargetError(
-            f"target {spec!r} cannot be imported ({error}); give an entry-point name or module:Class"
-        ) from error
-    made: Target = factory(root=Path(root) if root else None, db_root=Path(db_root) if db_root else None)
-    return made
-
-
 def boot(setup: Setup) -> tuple[Rig, Path]:
     """Boot the target of `setup` in this process, probes installed. Returns the rig and the working folder, in which
     ``template`` is what each plan gets a copy of."""
     folder = Path(setup.folder)
     template = folder / "template"
     template.mkdir(parents=True, exist_ok=True)
-    target = load_target(setup.target, setup.root, setup.db_root)
+    target = make_target(
+        setup.target, Path(setup.root) if setup.root else None, Path(setup.db_root) if setup.db_root else None
+    )
     facts = target.facts()
     containment.install()
     containment.always(True)

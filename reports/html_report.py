@@ -48,6 +48,7 @@ def render(report: dict[str, Any]) -> str:
     )
     return environment.get_template("report.html.j2").render(
         report=report,
+        controls=words.controls(report["soundness"]["controls"], report["soundness"]["false_positives"]),
         run=report["run"],
         summary=report["summary"],
         verdict=report["verdict"],

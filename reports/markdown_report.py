@@ -153,9 +153,8 @@ def _soundness(report: dict[str, Any]) -> str:
     lines = [
         f"{sound['killed']} of {words.plural(sound['faults'], 'injected fault')} found, "
         f"{sound['right_rule']} by the right rule",
-        f"{words.plural(sound['false_positives'], 'false positive')} in "
-        f"{words.plural(sound['controls'], 'control')} and "
-        f"{words.plural(sound['clean_plans'], 'clean plan')}"
+        f"{words.controls(sound['controls'], sound['false_positives'])}; "
+        f"{words.plural(sound['clean_plans'], 'plan')} without a finding"
         + ("" if sound["bound95"] is None else f" (95 % bound {sound['bound95']:.2%} a plan)"),
     ]
     return _fold("How far the harness can be believed", lines)

@@ -166,8 +166,8 @@ class SoundnessReport(msgspec.Struct, frozen=True, kw_only=True):
     faults: int = 0
     killed: int = 0
     right_rule: int = 0
-    controls: int = 0
-    false_positives: int = 0
+    controls: int | None = None
+    false_positives: int | None = None
     clean_plans: int = 0
     bound95: float | None = None
     probes: dict[str, bool] = {}

@@ -160,6 +160,13 @@ def meaning(rule_name: str, sink: str, source: str, observer: str) -> str:
     return text[0].upper() + text[1:]
 
 
+def controls(tried: int | None, false_positives: int | None) -> str:
+    """What the controls (odd but right behaviour that must stay silent) showed."""
+    if tried is None or false_positives is None:
+        return "false positives on controls (odd but right behaviour) were not measured by this run"
+    return f"{plural(false_positives, 'false positive')} in {plural(tried, 'control')} (odd but right behaviour)"
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     """``1 item``, ``2 items``."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
