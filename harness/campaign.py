@@ -129,7 +129,7 @@ class Campaign:
 
     def run(self) -> RunRecord:
         """Everything, in order. On Ctrl-C what was found so far is shrunk no further, but kept and recorded."""
-        actions = list(self.target.actions())
+        actions = [*self.target.actions(), *self.pool.ready.calls]
         tour = strategies.tour(actions)
         self.check_soundness(tour)
         plans = tour + strategies.generate(actions, self.profile.plans, self.seed)

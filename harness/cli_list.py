@@ -49,7 +49,7 @@ def inventory(target_name: str, root: Path | None, db_root: Path | None, unclaim
     show.say(f"booting {target_name} ...")
     coverage = Coverage()
     with Pool(spec, root=root, db_root=db_root) as pool:
-        plans = strategies.tour(list(target.actions()))
+        plans = strategies.tour([*target.actions(), *pool.ready.calls])
         for number, outcome in enumerate(pool.map(plans), 1):
             show.say(f"tour: {number}/{len(plans)}")
             if outcome.trace is not None:

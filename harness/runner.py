@@ -9,22 +9,26 @@ import asyncio
 import fnmatch
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness import containment
+from harness.arguments import Unmet
 from harness.clock import VirtualClock, real_perf_counter
 from harness.errors import ContainmentError, IsolationError, UsageError
 from harness.flow import Flow
+from harness.harvest import Harvest
 from harness.loop import IsolationLoop
+from harness.offers import Call
 from harness.plan import Plan, Step
 from harness.principal import Principal, Twins
 from harness.probes import Probe
+from harness.probes._text import render
 from harness.recorder import Recorder, Scanner
 from harness.scanner import TokenScanner
 from harness.streams import reseed
-from harness.target import Overlay, Patcher, Target
+from harness.target import Exposing, Overlay, Patcher, Target
 from harness.trace import StepRecord, Trace
 from harness.watch import RecorderWatch
 
@@ -34,6 +38,9 @@ START_LIMIT = 600.0
 DRAIN = 8.0
 """Virtual seconds left to the bot after the last step, so that replies under way arrive."""
 
+CALL_LIMIT = 120.0
+"""Virtual seconds a call may take."""
+
 STEP_LIMIT = 900.0
 """Virtual seconds after which a step still in flight is cancelled at the end of a run."""
 
@@ -41,10 +48,17 @@ STEP_LIMIT = 900.0
 class Rig:
     """A booted target with its probes, ready to play plans in this process."""
 
-    def __init__(self, target: Target, probes: Sequence[Probe], epoch: float) -> None:
+    def __init__(
+        self,
+        target: Target,
+        probes: Sequence[Probe],
+        epoch: float,
+        calls: Mapping[tuple[str, str], Call] | None = None,
+    ) -> None:
         self.target = target
         self.probes = tuple(probes)
         self.epoch = epoch
+        self.calls = dict(calls or {})
 
     def play(self, plan: Plan, folder: Path, *, observe: bool = True, plant: bool = False) -> Trace:
         """Run `plan` in the private `folder`. With `observe` false no probe records (for measuring overhead). With
@@ -77,6 +91,11 @@ class _Run:
             self.loop.time,
             rig.target.facts().plumbing,
         )
+        facts = rig.target.facts()
+        self.harvest = Harvest(folder, facts, self.twins, self.scanner, rig.target.owner_of_path)
+        self.crossed: set[int] = set()
+        self.wrong = {(action.entry, action.name): action for action in rig.target.actions()}
+        self.wrong |= {place: call.action(facts.packages) for place, call in rig.calls.items()}
 
     def play(self) -> Trace:
         began = real_perf_counter()
@@ -212,6 +231,8 @@ class _Run:
                     raise UsageError("a configure step needs a principal")
                 await self.target.configure(who, _rendered(step.payload, who))
                 value: Any = None
+            elif (step.entry, step.action) in self.rig.calls and who is not None:
+                outcome, value = await self._call(index, step, who)
             else:
                 payload = _rendered(step.payload, who) if who else dict(step.payload)
                 value = await self.target.deliver(step.entry, step.action, who, payload)
@@ -222,10 +243,31 @@ class _Run:
             raise
         except ContainmentError:
             outcome = "contained"
+        except Unmet as error:
+            outcome, detail = "unmet", str(error)
         except Exception as error:
             outcome, detail = "raised", f"{type(error).__name__}: {error}"[:300]
         finally:
             self._note(index, step, seq, started, outcome, detail)
+
+    async def _call(self, index: int, step: Step, who: Principal) -> tuple[str, Any]:
+        """Carry out a call that the harness found; its arguments are gathered unseen."""
+        call = self.rig.calls[step.entry, step.action]
+        target = self.target
+        assert isinstance(target, Exposing)
+        with self.recorder.muted():
+            chosen, crossed = call.arguments(self.harvest, who, step.payload, target.facts().packages)
+        if crossed:
+            self.crossed.add(index)
+        bare = step.payload.get("context") == "none"
+        # Not wait_for: that makes a task of its own, and lineage would be no proof any more.
+        async with asyncio.timeout(CALL_LIMIT):
+            served, value = await call.run(target, who, chosen, bare)
+        with self.recorder.muted():
+            if served and not crossed:
+                self.harvest.returned(who.label, value)
+            text = value if isinstance(value, str) or value is None else render(value).text
+        return "ok" if served else "refused", text
 
     def _seen(self, who: Principal, step: Step, value: Any) -> None:
         text = value if isinstance(value, str) else repr(value)
@@ -237,13 +279,12 @@ class _Run:
         )  # fmt: skip
 
     def _note(self, index: int, step: Step, seq: int, started: float, outcome: str, detail: str) -> None:
+        place = (step.entry, step.action)
         self.records[index] = StepRecord(
             index=index, entry=step.entry, action=step.action, who=step.who, first_seq=seq,
             last_seq=len(self.recorder.accesses), started=started, ended=self.loop.time(), outcome=outcome,
-            detail=detail, wrong=any(
-                action.is_wrong(step.payload) for action in self.target.actions()
-                if (action.entry, action.name) == (step.entry, step.action)
-            ),
+            detail=detail, crossed=index in self.crossed,
+            wrong=place in self.wrong and self.wrong[place].is_wrong(step.payload),
         )  # fmt: skip
 
     async def _plant(self) -> None:

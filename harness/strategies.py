@@ -59,9 +59,10 @@ def plans(
     """One plan: steps of both twins over every entry, often the same step of both side by side, a few deviations.
 
     Half of the stimuli are mirrored (both twins do the very same thing at once), since twins collide where
-    they do alike.
+    they do alike. A quarter of the stimuli are calls the harness found by itself, where there are any.
     """
-    weighted = [action for action in actions for _ in range(action.weight)]
+    weighted = [action for action in actions if not action.call for _ in range(action.weight)]
+    calls = [action for action in actions if action.call]
     spec = TwinSpec(
         dimension=draw(st.sampled_from(list(dimensions))),
         pictures=draw(st.sampled_from(("equal", "marked"))),
@@ -73,7 +74,7 @@ def plans(
         if steps and draw(st.integers(0, 5)) == 0:
             steps.append(Step(entry="world", action="advance", payload={"seconds": draw(st.sampled_from(ADVANCES))}))
             continue
-        action = draw(st.sampled_from(weighted))
+        action = draw(st.sampled_from(calls if calls and draw(st.integers(0, 3)) == 0 else weighted))
         payload = draw(payloads(action))
         gap = draw(st.sampled_from(GAPS))
         join = draw(st.integers(0, 7)) == 0
@@ -150,12 +151,62 @@ def tour(actions: Sequence[Action]) -> list[Plan]:
     It makes reach independent of chance: what a target offers is tried even by the shortest campaign.
     """
     found: list[Plan] = []
+    calls = [action for action in actions if action.call]
+    actions = [action for action in actions if not action.call]
     warm = next((action for action in actions if action.entry == "api" and action.principal), None)
+    found += calls_tour(actions, calls)
     for action in actions:
         for turn, payload in enumerate(_variants(action)):
             for dimension, pictures in (("T", "equal"), ("TA", "marked")):
                 found.append(_around(action, payload, warm, dimension, pictures, turn))
     return found
+
+
+CALLS = 20
+"""Calls tried in one plan of the tour at most: many, since what they need must first be there."""
+
+
+def calls_tour(actions: Sequence[Action], calls: Sequence[Action]) -> list[Plan]:
+    """Every call made by both twins with their own things, then with the other's, then without context.
+
+    Before that both do one of everything on the entries that make data, so that there is something to ask for.
+    """
+    makers = [action for action in actions if action.principal and action.entry in ("api", "timer")]
+    found: list[Plan] = []
+    for start, together in enumerate(_together(calls)):
+        for dimension, order in (("T", ("A", "B")), ("TA", ("B", "A"))):
+            steps = [
+                Step(entry=action.entry, action=action.name, who=who, payload=next(_variants(action)), gap=0.05)
+                for action in makers
+                for who in order
+            ]
+            steps.append(Step(entry="world", action="advance", payload={"seconds": 10}, join=True))
+            for call in together:
+                picks = [{"ids": "own", "pick": 0}, {"ids": "own", "pick": 1}]
+                if "other" in call.payload["ids"]:
+                    picks += [{"ids": "other", "pick": 0}, {"ids": "other", "pick": 1}]
+                tries = [{**pick, "context": "own"} if "context" in call.payload else pick for pick in picks]
+                if "context" in call.payload:
+                    tries.append({"ids": "own", "pick": 0, "context": "none"})
+                steps += [
+                    Step(entry=call.entry, action=call.name, who=who, payload=payload, gap=0.05)
+                    for payload in tries
+                    for who in order
+                ]
+            spec = TwinSpec(
+                dimension=dimension, pictures="equal" if dimension == "T" else "marked", seed=start % TWIN_SEEDS
+            )
+            found.append(Plan(seed=start, twins=spec, steps=tuple(steps)))
+    return found
+
+
+def _together(calls: Sequence[Action]) -> list[list[Action]]:
+    """Calls in groups by where they live, since one hands out what the next one takes; the order within is kept."""
+    places: dict[str, list[Action]] = {}
+    for call in calls:
+        parts = call.name.partition(" ")[2].split("/")
+        places.setdefault("/".join(parts[:4]) if len(parts) > 1 else call.name.partition(".")[0], []).append(call)
+    return [found[at : at + CALLS] for _, found in sorted(places.items()) for at in range(0, len(found), CALLS)]
 
 
 def _around(

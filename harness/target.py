@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -22,7 +23,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     `payload` maps each payload field to what may stand there: a list of choices, or one of the words ``text``
     (a template that names secrets), ``int``, ``flag``. `principal` is false for steps nobody acts (a bare tick).
     `wrong` maps payload fields to the choices that carry a wrong identity or none: a call the bot must refuse.
-    `weight` is how often, relative to the others, a generated plan takes this action.
+    `weight` is how often, relative to the others, a generated plan takes this action. `call` is true for one that the
+    harness found in the booted bot and carries out itself (`harness.offers`).
     """
 
     entry: str
@@ -32,6 +34,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     weight: int = 1
     about: str = ""
     wrong: dict[str, Any] = {}
+    call: bool = False
 
     def is_wrong(self, payload: Mapping[str, Any]) -> bool:
         """Whether a step with this payload carries a wrong identity."""
@@ -238,3 +241,32 @@ class Target(Protocol):
 
     async def leave(self) -> None:
         """End of a plan: cancel what runs, close the database."""
+
+
+class Exposed(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a booted bot a tenant may call beside the target's own actions, to be found by the harness itself.
+
+    `functions` maps an entry to globs over imported modules, whose public functions are meant, or ``module:attribute``
+    for an object, whose public methods are. `apps` maps an entry to an ASGI application with a `routes` list.
+    `avoid` are globs over ``module.function`` and ``METHOD path`` of what ends or replaces the process itself.
+    """
+
+    functions: dict[str, tuple[str, ...]] = {}
+    apps: dict[str, Any] = {}
+    avoid: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Exposing(Protocol):
+    """What a target has besides when it lets the harness call functions and routes that it finds by itself."""
+
+    def exposes(self) -> Exposed:
+        """What may be called. Asked once, after `boot`."""
+
+    def acting(self, who: Principal | None) -> AbstractContextManager[Any]:
+        """The bot's own context of that principal (None: no context at all), as it is when a plugin's code runs."""
+
+    async def request(
+        self, entry: str, who: Principal, method: str, path: str, query: Mapping[str, Any], body: Any
+    ) -> tuple[int, str]:
+        """One request to an application of `exposes`, with what a page of that principal sends. Status and body."""

@@ -68,8 +68,9 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """When a step ran (access sequence numbers and virtual seconds) and how it ended. `wrong`: it carried a wrong
-    identity, or none."""
+    """When a step ran (access sequence numbers and virtual seconds) and how it ended: ``ok``, ``raised``, ``refused``
+    (a request answered with an error), ``unmet`` (nothing to call it with), ``cancelled`` or ``contained``. `wrong`: it
+    carried a wrong identity, or none. `crossed`: it was called with ids of the other principal."""
 
     index: int
     entry: str
@@ -82,6 +83,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str = "ok"
     detail: str = ""
     wrong: bool = False
+    crossed: bool = False
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

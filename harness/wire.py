@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from harness.target import Action
 from harness.trace import Fault
 
 _HEAD = struct.Struct("!I")
@@ -36,13 +37,15 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The target has booted (`seconds`), with so many threads alive and so much memory (KiB). `faults` are reaches
-    beyond this machine that were stopped on the way; `roots` the folders of the code that booted."""
+    beyond this machine that were stopped on the way; `roots` the folders of the code that booted; `calls` what was
+    found in it to be called, late ones last."""
 
     seconds: float
     threads: tuple[str, ...]
     rss_kib: int
     faults: tuple[Fault, ...] = ()
     roots: tuple[str, ...] = ()
+    calls: tuple[Action, ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from harness import containment, streams, threads
+from harness import containment, offers, streams, threads
 from harness.catalogue import make_target
 from harness.clock import VirtualClock, real_perf_counter
 from harness.errors import IsolationError
@@ -60,7 +60,8 @@ def main(arguments: list[str]) -> int:
     faults = containment.drain()
     roots = tuple(str(root) for root in rig.target.roots())
     seconds = real_perf_counter() - began
-    send(connection, Ready(seconds=seconds, threads=names, rss_kib=rss, faults=faults, roots=roots))
+    calls = tuple(call.action(rig.target.facts().packages) for call in rig.calls.values())
+    send(connection, Ready(seconds=seconds, threads=names, rss_kib=rss, faults=faults, roots=roots, calls=calls))
     _Server(connection, rig, folder, setup).serve()
     return 0
 
@@ -94,12 +95,13 @@ def boot(setup: Setup) -> tuple[Rig, Path]:
     target.boot(template)
     for probe in probes:
         probe.booted(target.roots())
+    calls = offers.discover(target)
     containment.always(False)
     os.chdir(folder)
     gc.collect()
     if setup.fork:
         gc.freeze()
-    return Rig(target, probes, EPOCH), folder
+    return Rig(target, probes, EPOCH, calls), folder
 
 
 def _thread_started(name: str, where: str) -> None:

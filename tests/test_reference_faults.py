@@ -15,7 +15,7 @@ from fixtures.overlays.reference import FAULTS
 from fixtures.reference_bot import config, store
 from fixtures.reference_bot.emoji import emojis
 from fixtures.reference_bot.expressions import expressions
-from fixtures.reference_bot.identity import Identity, acting, peek
+from fixtures.reference_bot.identity import Identity, IdentityMissing, acting, peek
 from fixtures.reference_bot.messages import messages
 from fixtures.reference_bot.runtime import runtime
 from fixtures.reference_bot.streams import streams
@@ -323,6 +323,33 @@ async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
 async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
     await target.deliver("api", "text", twins.b, {"text": "/note forged", "forge": True})
     return await rows_of(twins.a, store.NoteRow) == 1
+
+
+@leak("messages-by-stream-alone")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "{message}")
+    with act(twins.a):
+        theirs = streams.own()[0].stream_id
+    with act(twins.b):
+        return len(await messages.recent(theirs, 20)) > 0
+
+
+@leak("last-by-stream-alone")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "{message}")
+    with act(twins.a):
+        theirs = streams.own()[0].stream_id
+    with act(twins.b):
+        return streams.last(theirs) != ""
+
+
+@leak("count-without-context")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "{message}")
+    try:
+        return await messages.count() > 0
+    except IdentityMissing:
+        return False
 
 
 def crosses(folder: Path, name: str, *, broken: bool) -> bool:

@@ -44,6 +44,7 @@ class Evidence:
         self.demands = tuple(demands)
         self._regions: dict[tuple[str, str, int], bool] = {}
         self._shared: dict[tuple[str, str], bool] = {}
+        self._wrong = {record.index for record in trace.steps if record.wrong}
 
     def accesses(self, *sinks: str, ops: Iterable[str] = ()) -> Iterator[Access]:
         """Accesses of these sinks (all when none named) and operations, without declared sharing, declared
@@ -57,6 +58,10 @@ class Evidence:
             if access.step == -2 or self.is_shared(access) or self.in_region(access):
                 continue
             yield access
+
+    def is_wrong(self, step: int) -> bool:
+        """Whether the step carried a wrong identity, or none."""
+        return step in self._wrong
 
     def is_shared(self, access: Access) -> bool:
         """Whether the target declares this place as shared on purpose."""
@@ -131,8 +136,8 @@ class Evidence:
 
 
 def container(access: Access) -> str:
-    """The cause of a finding in a container of the process: the container."""
-    return access.surface if access.sink == "key" else ""
+    """The cause of a finding in a container of the process: the outermost container, whatever cell inside was met."""
+    return access.surface.partition("[")[0] if access.sink == "key" else ""
 
 
 def other_marks(access: Access, label: Label) -> list[str]:

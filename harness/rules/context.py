@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.finding import Finding
 from harness.principal import MISSING
-from harness.rules._evidence import TWINS, Evidence, has_mark, place
+from harness.rules._evidence import TWINS, Evidence, container, has_mark, place
 from harness.trace import Access
 
 
@@ -21,7 +21,12 @@ def context_missing(evidence: Evidence) -> Iterator[Finding]:
         if why:
             message = f"no tenant context at {access.op} of {place(access)}: {why}"
             owner = access.owner or access.new_owner
-            yield evidence.finding("context-missing", access, owner if owner in TWINS else None, access.actor, message)
+            # Code that runs for a known principal and lost its context is to blame itself. Where the caller has none
+            # to give, the defect is that the place answers at all, whoever asks it.
+            cause = access.surface if evidence.is_wrong(access.step) else container(access)
+            yield evidence.finding(
+                "context-missing", access, owner if owner in TWINS else None, access.actor, message, cause=cause
+            )
 
 
 def context_mismatch(evidence: Evidence) -> Iterator[Finding]:

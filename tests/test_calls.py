@@ -1,0 +1,116 @@
+"""Calls found in the booted bot are made with one's own things and with the other's, and a leak behind an id shows."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from typing import Any, Optional
+
+import pytest
+
+from fixtures.twins import make_twins
+from harness import catalogue, strategies
+from harness.arguments import Chooser, Parameter, Unmet
+from harness.judge import judge
+from harness.plan import Plan, Step
+from harness.pool import Outcome, Pool
+from harness.principal import TwinSpec
+
+TWINS = make_twins(TwinSpec())
+
+
+class Mood(enum.Enum):
+    CALM = "calm"
+    GLAD = "glad"
+
+
+class Store:
+    """A harvest of what each twin owns, written down."""
+
+    OWNED = {"A": {"stream_id": ["a1", "a2", "both"], "count": [3]}, "B": {"stream_id": ["both", "b1"], "count": [4]}}
+
+    def values(self, name: str, label: str) -> list[Any]:
+        return self.OWNED[label].get(name.removesuffix("s"), [])
+
+    def objects(self, kind: type, label: str) -> list[Any]:
+        return []
+
+
+def choose(owner: str, pick: int, *parameters: Parameter) -> tuple[dict[str, Any], bool]:
+    chooser = Chooser(Store(), TWINS.a, owner, pick, ("tests",), 1000.0)  # type: ignore[arg-type]
+    return chooser.arguments(parameters), chooser.crossed
+
+
+def test_ids_come_from_whom_they_are_asked_of() -> None:
+    stream = Parameter("stream_id", str, True)
+    assert choose("A", 1, stream) == ({"stream_id": "a2"}, False)
+    assert choose("B", 0, stream) == ({"stream_id": "b1"}, True), "what both have is no crossing"
+    assert choose("B", 0, Parameter("stream_ids", list[str], True)) == ({"stream_ids": ["b1"]}, True)
+
+
+def test_the_rest_comes_from_type_hints() -> None:
+    made, crossed = choose(
+        "B", 1, Parameter("limit", int, True), Parameter("end_time", float, True), Parameter("mood", Mood, True),
+        Parameter("deep", bool, True), Parameter("data", dict, True), Parameter("note", Optional[str], False),
+    )  # fmt: skip
+    assert made == {"limit": 10, "end_time": 1000.0 + 86_400, "mood": Mood.GLAD, "deep": True, "data": {}}
+    assert not crossed
+
+
+def test_nothing_is_called_without_an_object_it_needs() -> None:
+    with pytest.raises(Unmet, match="no Store of A is in memory"):
+        choose("A", 0, Parameter("store", Store, True))
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    with Pool(catalogue.target_spec("reference"), jobs=1) as booted:
+        yield booted
+
+
+def test_functions_and_routes_are_found(pool: Pool) -> None:
+    calls = {(call.entry, call.name): call for call in pool.ready.calls}
+    assert calls["plugin", "MessageStore.recent"].payload["ids"] == ["own", "other", "other"]
+    assert calls["webui", "GET /history"].call
+    assert "context" not in calls["webui", "GET /history"].payload
+    assert not any(name.endswith(".forget") for _, name in calls), "the target asked to avoid it"
+    assert ("plugin", "StreamManager._fetch") not in calls
+
+
+def play(pool: Pool, *overlays: str, pick: int = 0) -> Outcome:
+    steps = [Step(entry="api", action="mention", who=who, payload={"text": "{message}"}) for who in ("A", "B")]
+    steps.append(Step(entry="world", action="advance", payload={"seconds": 5}, join=True))
+    payload = {"pick": pick, "context": "own"}
+    for ids in ("own", "other"):
+        steps.append(
+            Step(entry="plugin", action="MessageStore.recent", who="A", payload={**payload, "ids": ids}, join=True)
+        )
+    return pool.run(Plan(steps=tuple(steps), overlays=overlays))
+
+
+def found(outcome: Outcome) -> set[tuple[str, str, str]]:
+    assert outcome.trace is not None, outcome.detail
+    facts = catalogue.make_target(catalogue.target_spec("reference"), None, None).facts()
+    return {(f.rule, f.surface, f.entry) for f in judge(outcome.trace, facts)}
+
+
+def test_another_tenants_id_is_refused_by_correct_code(pool: Pool) -> None:
+    outcome = play(pool)
+    assert outcome.trace is not None
+    own, other = outcome.trace.steps[-2:]
+    assert (own.outcome, own.crossed, other.outcome, other.crossed) == ("ok", False, "ok", True)
+    assert any("message" in text for text in outcome.trace.observed["A"])
+    assert found(outcome) == set()
+
+
+def test_an_id_that_opens_another_tenants_rows_is_a_foreign_read(pool: Pool) -> None:
+    assert ("foreign-read", "messages", "plugin") in found(play(pool, "messages-by-stream-alone"))
+
+
+def test_the_tour_makes_every_call_own_and_crossed_by_both(pool: Pool) -> None:
+    plans = strategies.calls_tour([], pool.ready.calls)
+    made = {(s.entry, s.action, s.who, s.payload["ids"]) for plan in plans for s in plan.steps if s.who}
+    for call in pool.ready.calls:
+        for who in ("A", "B"):
+            for ids in set(call.payload["ids"]):
+                assert (call.entry, call.name, who, ids) in made
