@@ -12,7 +12,7 @@ import sys
 import time
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import msgspec
@@ -31,14 +31,15 @@ LATE = ("delete", "remove", "clear", "reset", "drop", "stop", "unload", "uninsta
 
 class Call(msgspec.Struct, frozen=True):
     """Something that may be called. `holder` and `attribute` name a function (overlays may replace it after it was
-    found, so it is looked up at each call); `holder` is None for a route. `where` says of a route's parameters whether
-    they stand in the path, the query or the body (``whole``: the parameter is the body)."""
+    found, so it is looked up at each call); `holder` is None for a route. `code` is what answers. `where` says of a
+    route's parameters whether they stand in the path, the query or the body (``whole``: the parameter is the body)."""
 
     entry: str
     name: str
     parameters: tuple[Parameter, ...]
     holder: Any = None
     attribute: str = ""
+    code: CodeType | None = None
     method: str = ""
     path: str = ""
     where: dict[str, str] = {}
@@ -161,7 +162,12 @@ def _call(entry: str, name: str, holder: Any, attribute: str, function: Any) -> 
         parameters.append(Parameter(parameter.name, hints.get(parameter.name), required))
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
         return
-    yield Call(entry, name, tuple(parameters), holder, attribute)
+    yield Call(entry, name, tuple(parameters), holder, attribute, _code(function))
+
+
+def _code(function: Any) -> CodeType | None:
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    return code if isinstance(code, CodeType) else None
 
 
 def _listed(routes: Iterable[Any]) -> Iterator[Any]:
@@ -182,6 +188,7 @@ def _routes(entry: str, app: Any, packages: Sequence[str]) -> Iterator[Call]:
         methods = sorted(set(getattr(route, "methods", None) or ()) - {"HEAD", "OPTIONS"})
         dependant = getattr(route, "dependant", None)
         home = str(getattr(getattr(route, "endpoint", None), "__module__", ""))
+        code = _code(getattr(route, "endpoint", None))
         if not methods or not path or not belongs(home, packages):
             continue
         parameters: list[Parameter] = []
@@ -201,4 +208,4 @@ def _routes(entry: str, app: Any, packages: Sequence[str]) -> Iterator[Call]:
             if any("UploadFile" in str(field.field_info.annotation) for field in bodies):
                 continue  # a file is no id: uploads are the target's own actions
         for method in methods:
-            yield Call(entry, f"{method} {path}", tuple(parameters), None, "", method, path, where)
+            yield Call(entry, f"{method} {path}", tuple(parameters), None, "", code, method, path, where)

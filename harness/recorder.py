@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Protocol
 
 from harness.flow import FLOW
@@ -115,12 +115,14 @@ class Recorder:
         new_owner: Label | None = None,
         marks: tuple[Mark, ...] = (),
         detail: dict[str, Any] | None = None,
+        code: CodeType | None = None,
     ) -> Access | None:
-        """Record one access of the running code. Returns None while muted."""
+        """Record one access of the running code. Returns None while muted. `code` is whose answer it is, where that
+        code has returned already."""
         if self._muted:
             return None
         flow = FLOW.get()
-        site, stack = self._where()
+        site, stack = self._where() if code is None else self._answered(code)
         access = Access(
             seq=len(self.accesses),
             step=flow.step,
@@ -179,6 +181,12 @@ class Recorder:
         stack = tuple(frames)
         index = self.stacks.setdefault(stack, len(self.stacks))
         return site or innermost or Site("", 0, ""), index
+
+    def _answered(self, code: CodeType) -> tuple[Site, int]:
+        """The place of code that is on the stack no more, as `_where` gives it."""
+        short = self._short(code.co_filename) or ""
+        stack = (f"{short}:{code.co_qualname}",)
+        return Site(short, code.co_firstlineno, code.co_qualname), self.stacks.setdefault(stack, len(self.stacks))
 
     def _is_plumbing(self, place: str) -> bool:
         known = self._plain.get(place)

@@ -273,9 +273,10 @@ class _Run:
         text = value if isinstance(value, str) else repr(value)
         self.recorder.observed[who.label].append(text)
         marks = self.recorder.marks(text)
+        call = self.rig.calls.get((step.entry, step.action))
         self.recorder.access(
             "outbound", "write", f"{step.entry}.{step.action}", "", new_owner=who.label, marks=marks,
-            detail={"text": text[:300], "returned": True},
+            detail={"text": text[:300], "returned": True}, code=call.code if call else None,
         )  # fmt: skip
 
     def _note(self, index: int, step: Step, seq: int, started: float, outcome: str, detail: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 
@@ -51,7 +51,7 @@ def test_ids_come_from_whom_they_are_asked_of() -> None:
 def test_the_rest_comes_from_type_hints() -> None:
     made, crossed = choose(
         "B", 1, Parameter("limit", int, True), Parameter("end_time", float, True), Parameter("mood", Mood, True),
-        Parameter("deep", bool, True), Parameter("data", dict, True), Parameter("note", Optional[str], False),
+        Parameter("deep", bool, True), Parameter("data", dict, True), Parameter("note", str | None, False),
     )  # fmt: skip
     assert made == {"limit": 10, "end_time": 1000.0 + 86_400, "mood": Mood.GLAD, "deep": True, "data": {}}
     assert not crossed
