@@ -12,7 +12,8 @@ class Reach(msgspec.Struct, frozen=True):
     """One kind of access: where, from which code, on which entry, by or about which twin, and how it went.
 
     `held` is true for an access that shows the feature working for its owner: an own row, cell or file read back
-    or landed, an own canary in the own prompt, config or reply.
+    or landed, an own canary in the own prompt, config or reply. `failing` is true once a failure step has struck in that
+    run: what goes wrong there says nothing of the feature, and what goes right is no control.
     """
 
     sink: str
@@ -24,6 +25,7 @@ class Reach(msgspec.Struct, frozen=True):
     op: str
     ambient: bool
     held: bool
+    failing: bool = False
 
 
 class Coverage:
@@ -41,12 +43,13 @@ class Coverage:
         self.dimensions.add(dimension)
         counts = self.counts
         for access in trace.accesses:
-            if access.step == -2:
+            if access.step == -2 or access.detail.get("injected"):
                 continue
+            failing = bool(access.detail.get("failing"))
             stack = trace.stacks[access.stack] if 0 <= access.stack < len(trace.stacks) else ()
             reach = Reach(
                 access.sink, access.surface, stack, access.entry, _twin(access), dimension, access.op,
-                access.ambient in TWINS, _held(access),
+                access.ambient in TWINS, _held(access) and not failing, failing,
             )  # fmt: skip
             counts[reach] = counts.get(reach, 0) + 1 + int(access.detail.get("repeats", 0))
         for record in trace.steps:

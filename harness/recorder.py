@@ -10,6 +10,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
+from harness.failures import Failures
 from harness.flow import FLOW
 from harness.principal import MISSING, Label, Twins
 from harness.trace import Access, Fault, Mark, Site
@@ -54,6 +55,7 @@ class Recorder:
         self.faults: list[Fault] = []
         self.observed: dict[str, list[str]] = {"A": [], "B": []}
         self.stacks: dict[tuple[str, ...], int] = {}
+        self.failures = Failures()
         self._ambient = ambient
         self._clock = clock
         self._roots = tuple(str(root.resolve()).rstrip("/") + "/" for root in roots)
@@ -123,6 +125,8 @@ class Recorder:
             return None
         flow = FLOW.get()
         site, stack = self._where() if code is None else self._answered(code)
+        if self.failures.struck:
+            detail = {**(detail or {}), "failing": True}
         access = Access(
             seq=len(self.accesses),
             step=flow.step,

@@ -233,6 +233,9 @@ class _Run:
                 value: Any = None
             elif (step.entry, step.action) in self.rig.calls and who is not None:
                 outcome, value = await self._call(index, step, who)
+            elif step.entry == "world" and step.action == "fail":
+                self.recorder.failures.arm(step.who, step.payload, self.target.actions())
+                value = None
             else:
                 payload = _rendered(step.payload, who) if who else dict(step.payload)
                 value = await self.target.deliver(step.entry, step.action, who, payload)

@@ -156,6 +156,9 @@ def tour(actions: Sequence[Action]) -> list[Plan]:
     actions = [action for action in actions if not action.call]
     warm = next((action for action in actions if action.entry == "api" and action.principal), None)
     for action in actions:
+        if (action.entry, action.name) == ("world", "fail"):
+            found += _failing(action, warm)
+            continue
         for turn, payload in enumerate(_variants(action)):
             for dimension, pictures in (("T", "equal"), ("TA", "marked")):
                 found.append(_around(action, payload, warm, dimension, pictures, turn))
@@ -207,6 +210,33 @@ def _together(calls: Sequence[Action]) -> list[list[Action]]:
         parts = call.name.partition(" ")[2].split("/")
         places.setdefault("/".join(parts[:4]) if len(parts) > 1 else call.name.partition(".")[0], []).append(call)
     return [found[at : at + CALLS] for _, found in sorted(places.items()) for at in range(0, len(found), CALLS)]
+
+
+DEPTHS = 3
+"""How deep into a message each kind of failure is tried by the tour: at so many of the action's choices of ``nth``."""
+
+
+def _failing(action: Action, warm: Action | None) -> Iterator[Plan]:
+    """Every kind of failure in the midst of both twins' messages: in one's own flow when the caches are warm, and in
+    anybody's from the start on."""
+    if warm is None:
+        return
+    said = next(_variants(warm))
+    depths = list(action.payload["nth"])
+    depths = depths[:: max(1, len(depths) // DEPTHS)][:DEPTHS]
+    often = sorted(set(action.payload["times"]))
+    ways: tuple[tuple[str, Any, str, bool], ...] = (("T", "equal", "AB", True), ("TA", "marked", "BA", False))
+    for turn, what in enumerate(action.payload["what"]):
+        for dimension, pictures, order, own in ways:
+            talk = [Step(entry=warm.entry, action=warm.name, who=who, payload=said) for who in order]
+            pause = Step(entry="world", action="advance", payload={"seconds": 5}, join=True)
+            steps = [*talk, pause] if own else []
+            for index, depth in enumerate(depths):
+                payload = {"what": what, "nth": depth, "times": often[min(index, len(often) - 1)]}
+                who = order[0] if own else None
+                steps += [Step(entry="world", action="fail", who=who, payload=payload), *talk, pause]
+            spec = TwinSpec(dimension=dimension, pictures=pictures, seed=turn % TWIN_SEEDS)
+            yield Plan(seed=turn, twins=spec, steps=tuple(steps))
 
 
 def _around(

@@ -164,7 +164,10 @@ def measure(
         return record("closed", "never written", None)
     if not mine:
         return record("not_exercised", "never reached", None)
-    if all(reach.op == "error" for reach, _ in mine):
+    calm = [reach for reach, _ in mine if not reach.failing]
+    if not calm:
+        return record("not_exercised", f"reached {count} times, but only after a failure step had struck", None)
+    if all(reach.op == "error" for reach in calm):
         return record("inert", f"all {count} accesses failed: the feature does not work", False)
     if count < ENOUGH:
         return record("not_exercised", f"reached {count} times, {ENOUGH} are wanted", bool(held))
@@ -174,7 +177,7 @@ def measure(
     if len(twins) < 2:
         return record("not_exercised", f"reached by {twins[0] if twins else 'neither twin'} only", bool(held))
     if not held and cell.sink in ("row", "key", "file"):
-        if all(reach.op not in ("write", "rebind", "delete") for reach, _ in mine):
+        if all(reach.op not in ("write", "rebind", "delete") for reach in calm):
             return record("not_exercised", "only looked at: nothing of anybody's was ever there", False)
         return record("inert", "no owner ever met its own data there: the positive control failed", False)
     if not held:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from harness.probes.images import FUNCTION, Capture, create, drop, trigger_names
 from harness.probes.schema import PREFIX, Schema, TableInfo, read_schema
+from harness.strikes import at_statement
 
 LINK = PREFIX + "link"
 
@@ -198,13 +199,23 @@ def _cursor_class(observer: Observer) -> type[sqlite3.Cursor]:
             if not observer.watching() or not args or not isinstance(args[0], str):
                 return run(*args)
             parameters = args[1] if len(args) > 1 else ()
-            return observer.execute(self.connection, lambda: run(*args), args[0], parameters)
+
+            def attempt() -> Any:
+                at_statement(args[0])
+                return run(*args)
+
+            return observer.execute(self.connection, attempt, args[0], parameters)
 
         def executemany(self, *args: Any) -> Any:
             run = super().executemany
             if not observer.watching() or len(args) != 2 or not isinstance(args[0], str):
                 return run(*args)
-            return observer.executemany(self.connection, lambda rows: run(args[0], rows), args[0], args[1])
+
+            def attempt(rows: Iterable[Any]) -> Any:
+                at_statement(args[0])
+                return run(args[0], rows)
+
+            return observer.executemany(self.connection, attempt, args[0], args[1])
 
         def executescript(self, *args: Any) -> Any:
             run = super().executescript

@@ -26,10 +26,15 @@ from harness.principal import Label
 from harness.probes.contents import Contents, stat_of
 from harness.probes.paths import is_code, is_database, is_device, pattern_of
 from harness.recorder import Recorder, current
+from harness.strikes import at_open
 from harness.target import Facts
 from harness.trace import Access, Mark
 
 PLANT = "isolation_plant.txt"
+
+
+class _Struck(Exception):
+    """A failure step strikes this call: `args[0]` is the error it shall meet."""
 
 
 class _TempNames:
@@ -175,6 +180,11 @@ class FileProbe:
         if key is None or (state is None and not flags & os.O_CREAT) or (state is not None and flags & os.O_EXCL):
             return  # not ours, or the call is about to fail
         self._contents.settle(recorder, full)
+        error = None if is_code(full) else at_open(full, writes=writes, exists=state is not None)
+        if error is not None:
+            detail = {"error": type(error).__name__, "injected": True}
+            self._record(recorder, "error", key, owner=self._owner(recorder, key), detail=detail)
+            raise _Struck(error)
         kept = writes and not flags & os.O_TRUNC
         if state is not None and access != os.O_WRONLY and not flags & os.O_TRUNC and not is_code(full):
             self._read(recorder, full, key, state)
@@ -411,6 +421,8 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         handler(probe, recorder, args)
     except ContainmentError:
         raise
+    except _Struck as struck:
+        raise struck.args[0] from None
     except Exception as error:
         # An audit hook that raises breaks the bot's call: say that the probe failed, and let the call pass.
         recorder.fault("probe", f"file probe on {event}: {type(error).__name__}: {error}", harness=True)

@@ -16,6 +16,7 @@ from harness.probes.provenance import Rewritten, leaves
 from harness.probes.schema import TableInfo
 from harness.probes.statement import Statement
 from harness.recorder import Recorder
+from harness.strikes import injected
 from harness.trace import Mark
 
 SHOWN = 300
@@ -196,6 +197,8 @@ class RowLog:
             done = [*done, [event for event in last if event.op != "conflict"]]
         self.written(call, done)
         about: dict[str, Any] = {"error": type(error).__name__, "message": str(error), "statement": call.statement.verb}
+        if injected(error):
+            about["injected"] = True
         match = _UNIQUE.search(str(error))
         if match is not None:
             columns = match.group(1).split(", ")

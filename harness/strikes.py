@@ -1,0 +1,65 @@
+"""Where failures strike: called at an operation of the bot that may be due to fail (see `harness.failures`)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from typing import TypeVar
+
+from harness.flow import FLOW
+from harness.probes.statement import verb
+from harness.recorder import current
+
+INJECTED = "injected by the harness: a failure step struck here"
+"""Note on every error that a generic failure raises."""
+
+E = TypeVar("E", bound=BaseException)
+
+_STATEMENTS = ("select", "insert", "update", "delete", "replace", "with", "values")
+
+
+def strike(kind: str) -> str:
+    """Whether the operation of `kind` that the running code is about to do shall fail: how, or empty.
+
+    For what a target replaces (``strike("llm")`` in the stand-in of a model). Empty outside a run and while the
+    harness itself is at work.
+    """
+    recorder = current()
+    if recorder is None or not recorder.listening or not recorder.failures:
+        return ""
+    return recorder.failures.strike(kind, FLOW.get().actor)
+
+
+def injected(error: BaseException) -> bool:
+    """Whether a generic failure raised this error."""
+    return INJECTED in getattr(error, "__notes__", ())
+
+
+def at_statement(sql: str) -> None:
+    """Called before a statement of the bot runs; what only steers a transaction is not counted. Raises
+    sqlite3.OperationalError, as a database does that is busy or whose disk is gone."""
+    recorder = current()
+    if recorder is None or not recorder.failures or verb(sql) not in _STATEMENTS:
+        return
+    how = strike("database")
+    if how:
+        locked = how == "locked"
+        error = sqlite3.OperationalError("database is locked" if locked else "disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY if locked else sqlite3.SQLITE_IOERR
+        error.sqlite_errorname = "SQLITE_BUSY" if locked else "SQLITE_IOERR"
+        raise _noted(error)
+
+
+def at_open(path: str, *, writes: bool, exists: bool) -> OSError | None:
+    """The error with which the opening of a file of the private folder shall fail, or None."""
+    if writes:
+        return _noted(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)) if strike("disk") else None
+    if exists and strike("vanish"):
+        return _noted(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path))
+    return None
+
+
+def _noted(error: E) -> E:
+    error.add_note(INJECTED)
+    return error
