@@ -12,8 +12,8 @@ class Reach(msgspec.Struct, frozen=True):
     """One kind of access: where, from which code, on which entry, by or about which twin, and how it went.
 
     `held` is true for an access that shows the feature working for its owner: an own row, cell or file read back
-    or landed, an own canary in the own prompt, config or reply. `failing` is true once a failure step has struck in that
-    run: what goes wrong there says nothing of the feature, and what goes right is no control.
+    or landed, an own canary in the own prompt, config or reply. `failing` is true once a failure step has struck in
+    that run: what goes wrong there says nothing of the feature, and what goes right is no control.
     """
 
     sink: str

@@ -2,8 +2,8 @@
 
 Three kinds strike where the probes already stand: ``database`` (a statement), ``disk`` (a file opened for writing) and
 ``vanish`` (a file that is there, opened for reading). Any other kind is the target's own: what it replaces (a model, a
-configuration service) asks `harness.strikes.strike` before it answers and behaves as told. A run's failures end with the run, and what
-the harness does itself is never counted nor struck.
+configuration service) asks `harness.strikes.strike` before it answers and behaves as told. A run's failures end with
+the run, and what the harness does itself is never counted nor struck.
 """
 
 from __future__ import annotations

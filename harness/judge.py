@@ -13,6 +13,9 @@ from harness.rules._evidence import TWINS, Evidence
 from harness.target import Facts
 from harness.trace import Trace
 
+MET = ("foreign-read", "foreign-write", "foreign-delete")
+"""Rules under which a statement met the other's rows in fact."""
+
 CARRIED = 12
 """Places a finding lists as reached; more add nothing for a reader."""
 
@@ -30,7 +33,18 @@ def judge(trace: Trace, facts: Facts, demands: Sequence[Demand] = ()) -> list[Fi
     for rule in registry().values():
         found.extend(rule(evidence))
     found.sort(key=lambda finding: finding.seqs[-1])
-    return _folded(_causes(found, evidence))
+    return _folded(_causes(proven(found), evidence))
+
+
+def proven(found: Sequence[Finding]) -> list[Finding]:
+    """`found` without the statements that might meet another's rows where the same code is known to do so: that
+    finding says which predicate is missing."""
+    met = {(f.surface, f.site.file, f.site.function) for f in found if f.rule in MET}
+    return [
+        f
+        for f in found
+        if f.rule != "unscoped-statement" or (f.surface, f.site.file, f.site.function) not in met
+    ]
 
 
 def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:

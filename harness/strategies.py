@@ -212,27 +212,38 @@ def _together(calls: Sequence[Action]) -> list[list[Action]]:
     return [found[at : at + CALLS] for _, found in sorted(places.items()) for at in range(0, len(found), CALLS)]
 
 
+
+COLD = 65
+"""Seconds after which what was cached at boot is loaded anew, where caches live for the usual minute."""
+
 DEPTHS = 3
 """How deep into a message each kind of failure is tried by the tour: at so many of the action's choices of ``nth``."""
 
 
 def _failing(action: Action, warm: Action | None) -> Iterator[Plan]:
-    """Every kind of failure in the midst of both twins' messages: in one's own flow when the caches are warm, and in
-    anybody's from the start on."""
+    """Every kind of failure in the midst of both twins' messages: in one's own flow when the caches are warm, in
+    anybody's when they are cold, and as an outage that lasts."""
     if warm is None:
         return
     said = next(_variants(warm))
     depths = list(action.payload["nth"])
     depths = depths[:: max(1, len(depths) // DEPTHS)][:DEPTHS]
     often = sorted(set(action.payload["times"]))
-    ways: tuple[tuple[str, Any, str, bool], ...] = (("T", "equal", "AB", True), ("TA", "marked", "BA", False))
+    some = [(depth, often[min(index, len(often) - 1)]) for index, depth in enumerate(depths)]
+    outage = [(depths[0], often[-1])]
+    cold = Step(entry="world", action="advance", payload={"seconds": COLD})
+    pause = Step(entry="world", action="advance", payload={"seconds": 5}, join=True)
+    ways: tuple[tuple[str, Any, str, bool, list[tuple[int, int]]], ...] = (
+        ("T", "equal", "AB", True, some),
+        ("TA", "marked", "BA", False, some),
+        ("TA", "equal", "AB", False, outage),
+    )
     for turn, what in enumerate(action.payload["what"]):
-        for dimension, pictures, order, own in ways:
+        for dimension, pictures, order, own, strikes in ways:
             talk = [Step(entry=warm.entry, action=warm.name, who=who, payload=said) for who in order]
-            pause = Step(entry="world", action="advance", payload={"seconds": 5}, join=True)
-            steps = [*talk, pause] if own else []
-            for index, depth in enumerate(depths):
-                payload = {"what": what, "nth": depth, "times": often[min(index, len(often) - 1)]}
+            steps = [*talk, pause] if own else [cold]
+            for nth, times in strikes:
+                payload = {"what": what, "nth": nth, "times": times}
                 who = order[0] if own else None
                 steps += [Step(entry="world", action="fail", who=who, payload=payload), *talk, pause]
             spec = TwinSpec(dimension=dimension, pictures=pictures, seed=turn % TWIN_SEEDS)

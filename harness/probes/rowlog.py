@@ -12,6 +12,7 @@ from harness.flow import FLOW
 from harness.principal import Label
 from harness.probes.connection import Link
 from harness.probes.images import RowEvent, settle
+from harness.probes.predicates import asked
 from harness.probes.provenance import Rewritten, leaves
 from harness.probes.schema import TableInfo
 from harness.probes.statement import Statement
@@ -47,6 +48,14 @@ class Call(msgspec.Struct):
     sql: str
     statement: Statement
     groups: list[Group] | None = None
+    parameters: Any = None
+
+    def gap(self, op: str, table: str) -> dict[str, Any] | None:
+        """How this execution meets a table (lower case) with no owner named (see `harness.probes.predicates`)."""
+        if op not in ("read", "delete") and self.statement.kind != "update":
+            return None
+        gap = next((gap for gap in self.statement.gaps if gap.table == table), None)
+        return None if gap is None else asked(gap, self.parameters)
 
 
 class RowLog:
@@ -279,6 +288,8 @@ class RowLog:
         scoped = call.statement.scoped.get(name.lower())
         if scoped is not None:
             detail["scoped"] = scoped
+        if scoped is False and (gap := call.gap(op, name.lower())) is not None:
+            detail["unscoped"] = gap
         if owned_by:
             detail["owned_by"] = owned_by
         detail["sql"] = call.sql[:SHOWN]

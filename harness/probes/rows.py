@@ -219,7 +219,7 @@ class RowProbe:
                 if script:
                     link.arm(connection, schema.tables)
                     return Call(recorder, link, sql, Statement(kind="script"))
-                call = Call(recorder, link, sql, self._statement(sql, schema))
+                call = Call(recorder, link, sql, self._statement(sql, schema), parameters=parameters)
                 statement = call.statement
                 if statement.kind == "ddl":
                     link.stale = True

@@ -16,6 +16,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from harness.probes.predicates import Gap, gaps
 from harness.probes.provenance import Node, Rewritten, Unsupported, nested, part, rewrite, sources_of
 from harness.probes.schema import PREFIX, Schema, TableInfo
 
@@ -42,7 +43,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     case). `target` is the table written, `named` every base table in the text. `scoped` maps the lower-case names of
     tenant-scoped tables to whether every owner column in force is fixed wherever the table stands. `reads` names
     the rows read; `skip` is its source that stands for the target itself; `opaque` are tables whose rows cannot be
-    named.
+    named. `gaps` tell where such a table is met with no owner named.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     reads: Rewritten | None = None
     skip: int = -1
     opaque: tuple[TableInfo, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
     @property
     def verb(self) -> str:
@@ -161,9 +163,10 @@ class _Rules:
                 found.append((node, table))
         return found
 
-    def scoped(self, tree: Node) -> dict[str, bool]:
-        """See `Statement.scoped`."""
+    def scoped(self, tree: Node) -> tuple[dict[str, bool], tuple[Gap, ...]]:
+        """See `Statement.scoped` and `Statement.gaps`."""
         result: dict[str, bool] = {}
+        open_: list[Gap] = []
         base = {id(node): table for node, table in self.base_tables(tree)}
         for scope in tree.find_all(exp.Select, exp.Update, exp.Delete):
             here = [scope.this] if not isinstance(scope, exp.Select) else []
@@ -172,27 +175,29 @@ class _Rules:
             if not inside:
                 continue
             fixed = _fixed(scope, inside)
+            wanted = {alias: needs for alias, table in inside.items() if (needs := self.needs(table))}
+            open_ += gaps(scope, inside, wanted, fixed)
             for alias, table in inside.items():
                 needs = self.needs(table)
                 if needs:
                     good = all(any((alias, column) in fixed for column in columns) for columns in needs.values())
                     name = table.name.lower()
                     result[name] = result.get(name, True) and good
-        return result
+        return result, tuple(open_)
 
 
 def _query(tree: Node, rules: _Rules) -> Statement:
     tables = rules.base_tables(tree)
-    scoped = rules.scoped(tree)
+    scoped, open_ = rules.scoped(tree)
     names = tuple(dict.fromkeys(node.name for node in tree.find_all(exp.Table)))
     reads, opaque = _rewrite(tree, rules, [table for _, table in tables])
-    return Statement(kind="select", named=names, scoped=scoped, reads=reads, opaque=opaque)
+    return Statement(kind="select", named=names, scoped=scoped, reads=reads, opaque=opaque, gaps=open_)
 
 
 def _change(tree: Node, rules: _Rules, resolution: str) -> Statement:
     holder: Any = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
     target = rules.schema.find(holder.name, holder.db) if isinstance(holder, exp.Table) else None
-    scoped = rules.scoped(tree)
+    scoped, open_ = rules.scoped(tree)
     if isinstance(tree, exp.Insert) and target is not None and rules.needs(target):
         if isinstance(tree.this, exp.Schema):
             given = {column.name.lower() for column in tree.this.expressions}
@@ -223,6 +228,7 @@ def _change(tree: Node, rules: _Rules, resolution: str) -> Statement:
         reads=reads,
         skip=skip,
         opaque=tuple(table for table in opaque if table is not target),
+        gaps=open_,
     )
 
 

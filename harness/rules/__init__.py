@@ -12,7 +12,7 @@ Rule = Callable[[Evidence], Iterator[Finding]]
 
 def registry() -> dict[str, Rule]:
     """Every rule by name, in the order in which a report lists them."""
-    from harness.rules import absence, canary_flow, constraint, context, default_fallback, foreign, shared_key
+    from harness.rules import absence, canary_flow, constraint, context, default_fallback, foreign, shared_key, unscoped
 
     return {
         "foreign-read": foreign.foreign_read,
@@ -24,5 +24,6 @@ def registry() -> dict[str, Rule]:
         "context-mismatch": context.context_mismatch,
         "default-fallback": default_fallback.default_fallback,
         "unscoped-constraint": constraint.unscoped_constraint,
+        "unscoped-statement": unscoped.unscoped_statement,
         "demanded-absence": absence.demanded_absence,
     }

@@ -17,4 +17,5 @@ def default_fallback(evidence: Evidence) -> Iterator[Finding]:
         claim = evidence.claim(access)
         if claim.label in TWINS and claim.kind != "direct":
             message = f"{claim.label} has its own {place(access)}, but the process default answered"
-            yield evidence.finding("default-fallback", access, None, claim.label, message)
+            # A section that falls back is one defect, however many functions read it.
+            yield evidence.finding("default-fallback", access, None, claim.label, message, cause="fallback")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from harness.finding import Finding
 from harness.rules._evidence import TWINS, Evidence, container, has_mark, place
+from harness.rules.unscoped import explained
 from harness.trace import Access
 
 SINKS = ("row", "key", "file")
@@ -43,7 +44,7 @@ def _judge(evidence: Evidence, access: Access, rule: str, owner: str | None, ver
     declared = access.detail.get("owned_by") != "first-writer"
     if not declared and not has_mark(access, owner):
         return
-    message = f"{claim.label} {verb} {place(access)}, which belongs to {owner}"
+    message = f"{claim.label} {verb} {place(access)}, which belongs to {owner}{explained(access)}"
     yield evidence.finding(rule, access, owner, claim.label, message, cause=container(access))
 
 

@@ -1,0 +1,83 @@
+"""unscoped-statement: a statement on a tenant-scoped table without its owner predicate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.finding import Finding
+from harness.principal import DIMENSION_FIELDS
+from harness.rules._evidence import TWINS, Evidence
+from harness.trace import Access
+
+VERBS = {"read": "reads", "write": "changes", "delete": "deletes"}
+
+
+def unscoped_statement(evidence: Evidence) -> Iterator[Finding]:
+    """A statement in a tenant's flow would meet the other's rows, were there any, for nothing in it tells them apart.
+
+    Shape alone is no defect: an ORM saves the row it has just read by its primary key, and a digest may hold the
+    tenant. So every value the statement asks for must be one that both twins share, or one with which the other's flow
+    has run the very same statement. Where the other's row was met in fact, that is foreign-read's, -write's or
+    -delete's, which then speaks of the missing predicate (see `judge`).
+    """
+    differing = {field for field in DIMENSION_FIELDS.values() if _differ(evidence, field)}
+    asked: dict[tuple[str, str, str], tuple[str, int]] = {}
+    for access in evidence.accesses("row", ops=tuple(VERBS)):
+        gap = access.detail.get("unscoped")
+        claim = evidence.claim(access)
+        if not gap or gap["key"] or claim.label not in TWINS or claim.kind not in ("agreed", "context"):
+            continue
+        if not differing & set(gap["fields"]) or differing & set(gap["held"]):
+            continue
+        unknown = _unknown(evidence, gap["asked"])
+        if unknown is None:
+            continue
+        earlier: tuple[int, ...] = ()
+        why = "nothing it asks for tells the twins apart"
+        if unknown:
+            same = (access.surface, str(access.detail.get("sql")), repr(sorted(gap["asked"].items())))
+            label, seq = asked.setdefault(same, (claim.label, access.seq))
+            if label == claim.label:
+                continue
+            earlier = (seq,)
+            why = f"{label}'s flow asked the same with the same {' and '.join(unknown)}"
+        message = (
+            f"{claim.label} {VERBS[access.op]} {access.surface} by a statement without {' and '.join(gap['missing'])} "
+            f"({_condition(gap['where'])}); {why}: {access.detail.get('sql')}"
+        )
+        other = "B" if claim.label == "A" else "A"
+        yield evidence.finding("unscoped-statement", access, other, claim.label, message, *earlier)
+
+
+def explained(access: Access) -> str:
+    """What a finding about a row says of the statement that met it; empty when the statement names the owner."""
+    gap = access.detail.get("unscoped")
+    if not gap:
+        return ""
+    missing = " and ".join(gap["missing"])
+    return f"; the statement names no {missing} ({_condition(gap['where'])}): {access.detail.get('sql')}"
+
+
+def _condition(where: str) -> str:
+    return f"it asks for {where}" if where else "it has no condition"
+
+
+def _differ(evidence: Evidence, field: str) -> bool:
+    twins = evidence.trace.twins
+    return bool(getattr(twins.a, field) != getattr(twins.b, field))
+
+
+def _unknown(evidence: Evidence, asked: dict[str, list[str] | None]) -> list[str] | None:
+    """Columns whose values are neither fixed in the statement nor shared by both twins; None when some value tells
+    the twins apart or cannot be told."""
+    twins = evidence.trace.twins
+    mine, theirs = ({**who.identity(), "user": who.user, "credential": who.credential} for who in (twins.a, twins.b))
+    shared = {value for name, value in mine.items() if theirs[name] == value}
+    apart = [who[name] for who in (mine, theirs) for name in who if mine[name] != theirs[name]]
+    unknown = []
+    for column, values in sorted(asked.items()):
+        if values is None or any(one in value for one in apart for value in values):
+            return None
+        if any(value not in shared for value in values):
+            unknown.append(column)
+    return unknown
