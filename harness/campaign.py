@@ -15,7 +15,7 @@ from harness import strategies
 from harness.coverage import Coverage
 from harness.errors import SoundnessError
 from harness.finding import Finding
-from harness.judge import judge
+from harness.judge import judge, proven
 from harness.plan import Plan
 from harness.pool import Outcome, Pool
 from harness.record import (
@@ -136,6 +136,7 @@ class Campaign:
         try:
             self._phase("plans", len(plans))
             self._play(self._laid(plans))
+            self._fold()
             self._phase("witnesses", len(self.found))
             self._confirm()
             if self.profile.overlays and not self.overlays:
@@ -247,6 +248,11 @@ class Campaign:
             trace = outcome.trace
             shown.append(trace is not None and any(f.fingerprint == fingerprint for f in self.judge(trace)))
         return shown
+
+    def _fold(self) -> None:
+        """What one plan only feared and another showed is one finding; see `judge.proven`."""
+        kept = {finding.fingerprint for finding in proven([known.finding for known in self.found.values()])}
+        self.found = {name: known for name, known in self.found.items() if name in kept}
 
     def _confirm(self) -> None:
         for fingerprint, witnessed in self.found.items():

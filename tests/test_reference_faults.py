@@ -9,13 +9,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from fixtures.overlays.reference import FAULTS
-from fixtures.reference_bot import config, store
+from fixtures.reference_bot import config, storage, store
 from fixtures.reference_bot.emoji import emojis
 from fixtures.reference_bot.expressions import expressions
 from fixtures.reference_bot.identity import Identity, IdentityMissing, acting, peek
+from fixtures.reference_bot.identity import Identity, acting, peek
+from fixtures.reference_bot.llm import client
 from fixtures.reference_bot.messages import messages
 from fixtures.reference_bot.runtime import runtime
 from fixtures.reference_bot.streams import streams
@@ -94,7 +97,7 @@ async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
 
 
 @leak("forget-everybody")
-async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+async def leak_of_forgetting(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
     await api(target, twins.a, "hi")
     store.MessageRow.update(time=0.0).execute()
     with act(twins.b):
@@ -350,6 +353,62 @@ async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
         return await messages.count() > 0
     except IdentityMissing:
         return False
+@leak("config-last-good-of-all")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    settings = config.settings
+    settings.forget()
+    with act(twins.a):
+        settings.get("persona", "style")
+    default = storage.data() / "config" / "default.json"
+    default.unlink()
+    default.mkdir()
+    settings.forget()
+    with act(twins.b):
+        try:
+            return bool(settings.get("persona", "style") == twins.a.secrets["prompt"])
+        except (OSError, config.ConfigError):
+            return False
+
+
+@leak("answer-before-the-error")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    with act(twins.a):
+        await client.ask("topic", twins.a.secrets["message"])
+
+    class Silent:
+        async def complete(self, request: Any) -> str:
+            raise httpx.ReadTimeout("no answer")
+
+    client.transport, former = Silent(), client.transport
+    try:
+        with act(twins.b):
+            return twins.a.secrets["message"] in await client.ask("topic", "hi")
+    except httpx.HTTPError:
+        return False
+    finally:
+        client.transport = former
+
+
+@leak("monthly-cleanup-of-all")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    return await leak_of_forgetting(target, twins, ear)
+
+
+@leak("flagged-of-all")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "hi")
+    store.MessageRow.update(kind="flagged").execute()
+    page = await target.deliver("webui", "statistics", twins.b, {})
+    return "<td>flagged</td><td>1" in page["page"] or "<td>flagged</td><td>2" in page["page"]
+
+
+@leak("stale-streams-of-all")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "hi")
+    store.StreamRow.update(updated=0.0).execute()
+    with act(twins.b):
+        await streams.save_own()
+    return bool(store.StreamRow.get().channel == "stale")
 
 
 def crosses(folder: Path, name: str, *, broken: bool) -> bool:
