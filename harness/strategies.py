@@ -157,7 +157,7 @@ def tour(actions: Sequence[Action]) -> list[Plan]:
     warm = next((action for action in actions if action.entry == "api" and action.principal), None)
     for action in actions:
         if (action.entry, action.name) == ("world", "fail"):
-            found += _failing(action, warm)
+            found += _failing(action, [a for a in actions if warm and a.entry == warm.entry and a.principal])
             continue
         for turn, payload in enumerate(_variants(action)):
             for dimension, pictures in (("T", "equal"), ("TA", "marked")):
@@ -220,12 +220,11 @@ DEPTHS = 3
 """How deep into a message each kind of failure is tried by the tour: at so many of the action's choices of ``nth``."""
 
 
-def _failing(action: Action, warm: Action | None) -> Iterator[Plan]:
-    """Every kind of failure in the midst of both twins' messages: in one's own flow when the caches are warm, in
-    anybody's when they are cold, and as an outage that lasts."""
-    if warm is None:
+def _failing(action: Action, talks: Sequence[Action]) -> Iterator[Plan]:
+    """Every kind of failure in the midst of what both twins send (`talks`): in one's own flow when the caches are
+    warm, in anybody's when they are cold, and as an outage that lasts through messages of every kind."""
+    if not talks:
         return
-    said = next(_variants(warm))
     depths = list(action.payload["nth"])
     depths = depths[:: max(1, len(depths) // DEPTHS)][:DEPTHS]
     often = sorted(set(action.payload["times"]))
@@ -240,7 +239,11 @@ def _failing(action: Action, warm: Action | None) -> Iterator[Plan]:
     )
     for turn, what in enumerate(action.payload["what"]):
         for dimension, pictures, order, own, strikes in ways:
-            talk = [Step(entry=warm.entry, action=warm.name, who=who, payload=said) for who in order]
+            talk = [
+                Step(entry=sent.entry, action=sent.name, who=who, payload=next(_variants(sent)))
+                for sent in (talks if strikes is outage else talks[:1])
+                for who in order
+            ]
             steps = [*talk, pause] if own else [cold]
             for nth, times in strikes:
                 payload = {"what": what, "nth": nth, "times": times}
