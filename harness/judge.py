@@ -40,11 +40,7 @@ def proven(found: Sequence[Finding]) -> list[Finding]:
     """`found` without the statements that might meet another's rows where the same code is known to do so: that
     finding says which predicate is missing."""
     met = {(f.surface, f.site.file, f.site.function) for f in found if f.rule in MET}
-    return [
-        f
-        for f in found
-        if f.rule != "unscoped-statement" or (f.surface, f.site.file, f.site.function) not in met
-    ]
+    return [f for f in found if f.rule != "unscoped-statement" or (f.surface, f.site.file, f.site.function) not in met]
 
 
 def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:

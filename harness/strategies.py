@@ -212,7 +212,6 @@ def _together(calls: Sequence[Action]) -> list[list[Action]]:
     return [found[at : at + CALLS] for _, found in sorted(places.items()) for at in range(0, len(found), CALLS)]
 
 
-
 COLD = 65
 """Seconds after which what was cached at boot is loaded anew, where caches live for the usual minute."""
 

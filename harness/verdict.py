@@ -165,12 +165,14 @@ def measure(
     if not mine:
         return record("not_exercised", "never reached", None)
     calm = [reach for reach, _ in mine if not reach.failing]
+    steady = sum(n for reach, n in mine if not reach.failing)
     if not calm:
         return record("not_exercised", f"reached {count} times, but only after a failure step had struck", None)
     if all(reach.op == "error" for reach in calm):
         return record("inert", f"all {count} accesses failed: the feature does not work", False)
-    if count < ENOUGH:
-        return record("not_exercised", f"reached {count} times, {ENOUGH} are wanted", bool(held))
+    if steady < ENOUGH:
+        broken = f" besides {count - steady} after a failure step had struck" if count > steady else ""
+        return record("not_exercised", f"reached {steady} times{broken}, {ENOUGH} are wanted", bool(held))
     if cell.predicate == "registers_only":
         # A start-up handler acts for nobody; that it touched nothing is what the rules have just said.
         return record("closed", f"ran {count} times and touched no tenant's state", True)

@@ -142,7 +142,7 @@ def test_a_full_disk_refuses_the_nth_file_that_is_written(files: Path, recorder:
     arm(recorder, "disk.full", nth=2)
     (files / "one.txt").write_text("1", encoding="utf-8")
     (files / "one.txt").read_text(encoding="utf-8")
-    with pytest.raises(OSError, match="two.txt") as raised:
+    with pytest.raises(OSError, match=r"two\.txt") as raised:
         (files / "two.txt").write_text("2", encoding="utf-8")
     assert raised.value.errno == errno.ENOSPC
     assert not (files / "two.txt").exists()

@@ -17,7 +17,6 @@ from fixtures.reference_bot import config, storage, store
 from fixtures.reference_bot.emoji import emojis
 from fixtures.reference_bot.expressions import expressions
 from fixtures.reference_bot.identity import Identity, IdentityMissing, acting, peek
-from fixtures.reference_bot.identity import Identity, acting, peek
 from fixtures.reference_bot.llm import client
 from fixtures.reference_bot.messages import messages
 from fixtures.reference_bot.runtime import runtime
@@ -353,6 +352,8 @@ async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
         return await messages.count() > 0
     except IdentityMissing:
         return False
+
+
 @leak("config-last-good-of-all")
 async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
     settings = config.settings

@@ -16,7 +16,6 @@ from harness.principal import TwinSpec
 from harness.probes.schema import Schema, read_schema
 from harness.probes.statement import analyse
 from harness.target import Facts
-from harness.trace import Access
 from tests.evidence_factory import FACTS, TWINS, access, trace
 from tests.rows_support import Watched, watching
 
@@ -25,7 +24,6 @@ TABLES = (
     "CREATE TABLE room (id INTEGER PRIMARY KEY, tenant_id, title)",
     "CREATE TABLE word (id INTEGER PRIMARY KEY, body)",
 )
-
 
 
 @pytest.fixture(scope="module")

@@ -144,6 +144,25 @@ def test_reached_by_one_twin_only() -> None:
     assert (measured.state, measured.twins, measured.why) == ("not_exercised", ("A",), "reached by A only")
 
 
+FAILING = {**OWN, "failing": True}
+
+
+@pytest.mark.parametrize("broken", [{"op": "error"}, {"op": "write", "owner": None, "new_owner": None}])
+def test_what_goes_wrong_after_a_failure_step_struck_is_not_inert(broken: dict[str, Any]) -> None:
+    measured = cell(item(), both(**broken, detail=FAILING))
+    assert measured.state == "not_exercised" and "failure step" in measured.why
+    beside = cell(item(), [*both(2, op="write", owner=None), *both(**broken, detail=FAILING)])
+    assert beside.state == "not_exercised" and beside.why.startswith(f"reached 2 times besides {ENOUGH}")
+
+
+def test_what_goes_right_after_a_failure_step_struck_is_no_control() -> None:
+    assert cell(item(), [*both(op="write", owner=None, new_owner=None), *both(detail=FAILING)]).state == "inert"
+
+
+def test_a_leak_after_a_failure_step_struck_is_a_leak() -> None:
+    assert verdict(item(), [own("B", owner="A", detail=FAILING)]).verdict == "open"
+
+
 def test_nobody_meets_its_own_data() -> None:
     lost = cell(item(), both(op="write", owner=None, new_owner=None))
     assert (lost.state, lost.control) == ("inert", False)

@@ -6,14 +6,13 @@ is opened with `dir_fd`, whose audit event does not say which folder is meant.
 """
 
 # Audit events speak in strings, and the hook runs at every call: os.path, not pathlib.
-# ruff: noqa: PTH100, PTH103, PTH105, PTH110, PTH112, PTH113, PTH115, PTH117, PTH118, PTH120
+# ruff: noqa: PTH100, PTH103, PTH105, PTH110, PTH112, PTH113, PTH117, PTH118, PTH120
 from __future__ import annotations
 
 import os
 import stat
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from harness.errors import ContainmentError
 from harness.flow import FLOW
 from harness.principal import Label
 from harness.probes.contents import Contents, stat_of
-from harness.probes.paths import is_code, is_database, is_device, pattern_of
+from harness.probes.paths import TempNames, is_code, is_database, is_device, path_of_fd, pattern_of
 from harness.recorder import Recorder, current
 from harness.strikes import at_open
 from harness.target import Facts
@@ -35,21 +34,6 @@ PLANT = "isolation_plant.txt"
 
 class _Struck(Exception):
     """A failure step strikes this call: `args[0]` is the error it shall meet."""
-
-
-class _TempNames:
-    """Names for `tempfile`: keyed by lineage and counted, so that the same plan gives the same paths."""
-
-    def __init__(self) -> None:
-        self._count: Counter[str] = Counter()
-
-    def __iter__(self) -> _TempNames:
-        return self
-
-    def __next__(self) -> str:
-        lineage = "".join(c if c.isalnum() else "_" for c in FLOW.get().lineage)
-        self._count[lineage] += 1
-        return f"{lineage}_{self._count[lineage]}"
 
 
 class FileProbe:
@@ -92,7 +76,7 @@ class FileProbe:
         temp = os.path.join(self._folder, "tmp")
         os.makedirs(temp, exist_ok=True)
         tempfile.tempdir = os.environ["TMPDIR"] = temp
-        tempfile._name_sequence = _TempNames()  # type: ignore[attr-defined]
+        tempfile._name_sequence = TempNames()  # type: ignore[attr-defined]
         sys.dont_write_bytecode = True  # a late import of the bot must not write beside its source
         recorder = current()
         if recorder is not None:
@@ -131,13 +115,13 @@ class FileProbe:
         if path is None:
             path = "."
         if isinstance(path, int):
-            return _path_of_fd(path)
+            return path_of_fd(path)
         try:
             text = os.fsdecode(path)
         except TypeError:
             return None
         if isinstance(dir_fd, int) and dir_fd >= 0 and not os.path.isabs(text):
-            base = _path_of_fd(dir_fd)
+            base = path_of_fd(dir_fd)
             if base is None:
                 return None
             text = os.path.join(base, text)
@@ -382,13 +366,6 @@ class FileProbe:
 
     def _owner(self, recorder: Recorder, key: str) -> Label | None:
         return self._declared(recorder, key) or self._writers.get(key)
-
-
-def _path_of_fd(descriptor: int) -> str | None:
-    try:
-        return os.readlink(f"/proc/self/fd/{descriptor}")
-    except OSError:  # no /proc on this platform, or the descriptor is closed
-        return None
 
 
 _HANDLERS: dict[str, Callable[[FileProbe, Recorder, tuple[Any, ...]], None]] = {

@@ -1,15 +1,17 @@
 """Paths as the file probe reports them: the pattern of a path without whose it is, and what is nobody's business."""
 
 # Paths are strings here, relative and with forward slashes.
-# ruff: noqa: PTH122
+# ruff: noqa: PTH115, PTH122
 from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import PurePosixPath
 
+from harness.flow import FLOW
 from harness.principal import DIMENSION_FIELDS, Twins
 
 ID = "{id}"
@@ -88,3 +90,26 @@ def is_device(path: str) -> bool:
     """Whether writing this absolute path leaves nothing behind: devices and the kernel's own files, without
     ``/dev/shm``, which is memory that other processes see."""
     return path.startswith(_SYSTEM_ROOTS) and not path.startswith(("/dev/shm/", "/dev/mqueue/"))
+
+
+class TempNames:
+    """Names for `tempfile`: keyed by lineage and counted, so that the same plan gives the same paths."""
+
+    def __init__(self) -> None:
+        self._count: Counter[str] = Counter()
+
+    def __iter__(self) -> TempNames:
+        return self
+
+    def __next__(self) -> str:
+        lineage = "".join(c if c.isalnum() else "_" for c in FLOW.get().lineage)
+        self._count[lineage] += 1
+        return f"{lineage}_{self._count[lineage]}"
+
+
+def path_of_fd(descriptor: int) -> str | None:
+    """The path an open descriptor leads to; None where nobody can tell."""
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:  # no /proc on this platform, or the descriptor is closed
+        return None

@@ -138,9 +138,7 @@ def _around(scope: Node) -> Iterator[Node]:
         node = node.parent
 
 
-def _read(
-    scope: Node, inside: Mapping[str, TableInfo]
-) -> tuple[dict[str, tuple[Pin, ...]], list[tuple[str, str]]]:
+def _read(scope: Node, inside: Mapping[str, TableInfo]) -> tuple[dict[str, tuple[Pin, ...]], list[tuple[str, str]]]:
     """Pins by alias, and pairs of aliases tied by an equality; a tie to what is not `inside` names ``""``."""
     pins: dict[str, tuple[Pin, ...]] = {}
     ties: list[tuple[str, str]] = []
@@ -157,9 +155,7 @@ def _read(
     return pins, ties
 
 
-def _pinned(
-    node: Node, inside: Mapping[str, TableInfo], ties: list[tuple[str, str]]
-) -> dict[str, tuple[Pin, ...]]:
+def _pinned(node: Node, inside: Mapping[str, TableInfo], ties: list[tuple[str, str]]) -> dict[str, tuple[Pin, ...]]:
     if isinstance(node, exp.Paren):
         return _pinned(node.this, inside, ties)
     if isinstance(node, (exp.And, exp.Or)):
