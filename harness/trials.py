@@ -50,7 +50,7 @@ def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: boo
         for finding in ground.judge(outcome.trace):
             if finding.fingerprint in ground.found:
                 continue
-            if overlay.speaks_of(finding.rule, finding.surface):
+            if _speaks_of(overlay, finding):
                 hits.append((outcome.plan, finding))
             else:
                 others.add(f"{finding.rule} on {finding.surface}")
@@ -78,7 +78,7 @@ def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
     mine: list[tuple[str, Witnessed]] = []
     rest: list[tuple[str, Witnessed]] = []
     for fingerprint, witnessed in ground.found.items():
-        hit = overlay.speaks_of(witnessed.finding.rule, witnessed.finding.surface)
+        hit = _speaks_of(overlay, witnessed.finding)
         (mine if hit else rest).append((fingerprint, witnessed))
     if not mine:
         return _overlay_record(overlay, False, False, "there is no finding for it to close")
@@ -95,6 +95,10 @@ def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
     if gone:
         detail += f"; closes besides: {', '.join(gone)}"
     return _overlay_record(overlay, not left, not gone, detail)
+
+
+def _speaks_of(overlay: Overlay, finding: Finding) -> bool:
+    return overlay.speaks_of(finding.rule, finding.surface, f"{finding.site.file}:{finding.site.function}")
 
 
 def _overlay_record(
