@@ -14,7 +14,7 @@ import harness
 from harness import strategies
 from harness.coverage import Coverage
 from harness.errors import SoundnessError
-from harness.finding import Finding
+from harness.finding import Finding, absorb
 from harness.judge import judge, proven
 from harness.plan import Plan
 from harness.pool import Outcome, Pool
@@ -232,7 +232,9 @@ class Campaign:
             known.dimensions.add(finding.dimension)
             known.occurrences += 1
             if len(plan.steps) < len(known.plan.steps):
-                known.finding, known.plan, known.trace = finding, plan, trace
+                known.finding, known.plan, known.trace = absorb(finding, known.finding), plan, trace
+            else:
+                known.finding = absorb(known.finding, finding)
 
     def _error(self, kind: str, message: str, where: str, harness_fault: bool) -> None:
         key = (kind, message[:160], harness_fault)
@@ -266,7 +268,7 @@ class Campaign:
                 for finding in self.judge(outcome.trace) if outcome.trace else []:
                     if finding.fingerprint == fingerprint:
                         hits += 1
-                        witnessed.finding, witnessed.trace = finding, outcome.trace
+                        witnessed.finding, witnessed.trace = absorb(finding, witnessed.finding), outcome.trace
             witnessed.plan, witnessed.replays = plan, (hits, self.profile.replays)
             if hits < self.profile.replays:
                 message = f"witness {fingerprint} showed its finding in {hits} of {self.profile.replays} replays"
@@ -368,7 +370,8 @@ class Campaign:
             witness=f"witnesses/{fingerprint}.json", steps=len(plan.steps), deviations=len(plan.tape),
             delays_only=all(d.kind == "delay" for d in plan.tape), entries=tuple(sorted(witnessed.entries)),
             dimensions=tuple(sorted(witnessed.dimensions)), occurrences=witnessed.occurrences,
-            replays=witnessed.replays, stack=f.stack, reaches=f.reaches,
+            replays=witnessed.replays, stack=f.stack,
+            reaches=tuple(dict.fromkeys((*(f"{p.sink} {p.surface}" for p in f.shows), *f.reaches))),
             timeline=timeline(witnessed.trace, f) if witnessed.trace else (),
         )  # fmt: skip
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness.finding import Finding
+from harness.finding import Finding, absorb
 from harness.riskmap import Demand
 from harness.rules import registry
 from harness.rules._evidence import TWINS, Evidence
@@ -25,8 +25,8 @@ def judge(trace: Trace, facts: Facts, demands: Sequence[Demand] = ()) -> list[Fi
 
     `demands` are the risk map's claims that something is never written. A canary that has crossed once shows again
     in whatever is made of it (the config read, then the prompt, the reply, the row of the reply). The first crossing is
-    the finding, the later ones are what it `reaches`. So with a flow that has no context: its first access of each
-    sink is the finding.
+    the finding, the later ones are what it `reaches`. So with a flow that has no context: its first access is the
+    finding, or where it is nobody's flow its first access of each sink.
     """
     evidence = Evidence(trace, facts, demands)
     found: list[Finding] = []
@@ -47,6 +47,7 @@ def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
     """`found` without consequences; each cause knows what it reaches."""
     crossed: dict[tuple[str, str, str], int] = {}
     bare: dict[tuple[str, str], int] = {}
+    entered: dict[tuple[str, str], int] = {}
     causes: list[Finding] = []
     reaches: list[dict[str, None]] = []
     for finding in found:
@@ -54,13 +55,19 @@ def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
         cause: int | None = None
         slots = [m.slot for m in access.marks if m.label == finding.source and finding.source in TWINS]
         if finding.rule == "canary-flow":
-            known = [crossed.get((finding.source, finding.observer, slot)) for slot in slots]
-            if known and all(k is not None for k in known):
-                cause = known[0]
+            earlier = [crossed.get((finding.source, finding.observer, slot)) for slot in slots]
+            if earlier and all(index is not None for index in earlier):
+                cause = earlier[0]
         elif finding.rule == "context-missing":
             cause = bare.get((access.lineage, finding.sink))
+            if cause is None and finding.spans == "sinks":
+                cause = entered.get((access.lineage, ""), entered.get((access.lineage, finding.cause)))
+                if cause is not None:
+                    bare[access.lineage, finding.sink] = cause
+                    causes[cause] = absorb(causes[cause], finding)
         if cause is not None:
-            if causes[cause].fingerprint != finding.fingerprint:
+            known = causes[cause]
+            if (known.fingerprint, known.surface) != (finding.fingerprint, finding.surface):
                 reaches[cause][f"{finding.sink} {finding.surface}"] = None
             continue
         index = len(causes)
@@ -70,6 +77,9 @@ def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
             crossed.setdefault((finding.source, finding.observer, slot), index)
         if finding.rule == "context-missing":
             bare[access.lineage, finding.sink] = index
+            if finding.spans == "sinks":
+                # What a step does without context follows into its tasks; a task that lost it says nothing of others.
+                entered.setdefault((access.lineage, "" if access.direct else finding.cause), index)
     return [
         msgspec.structs.replace(finding, reaches=tuple(reached)[:CARRIED]) if reached else finding
         for finding, reached in zip(causes, reaches, strict=True)
@@ -83,7 +93,9 @@ def _folded(findings: Sequence[Finding]) -> list[Finding]:
         known = first.get(finding.fingerprint)
         if known is None:
             first[finding.fingerprint] = finding
-        elif set(finding.reaches) - set(known.reaches):
+            continue
+        known = first[finding.fingerprint] = absorb(known, finding)
+        if set(finding.reaches) - set(known.reaches):
             both = tuple(dict.fromkeys((*known.reaches, *finding.reaches)))[:CARRIED]
             first[finding.fingerprint] = msgspec.structs.replace(known, reaches=both)
     return list(first.values())

@@ -287,7 +287,7 @@ class _Run:
         self.records[index] = StepRecord(
             index=index, entry=step.entry, action=step.action, who=step.who, first_seq=seq,
             last_seq=len(self.recorder.accesses), started=started, ended=self.loop.time(), outcome=outcome,
-            detail=detail, crossed=index in self.crossed,
+            detail=detail, crossed=index in self.crossed, call=place in self.rig.calls,
             wrong=place in self.wrong and self.wrong[place].is_wrong(step.payload),
         )  # fmt: skip
 

@@ -136,7 +136,7 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     A ``fault`` opens a leak on correct code: a finding of `rule` whose surface matches `surface` must appear. A
     ``fix`` closes one on leaking code: every finding of `rule` on `surface`, and of each further (rule, surface) in
     `also`, must vanish, and nothing else change. All are globs. `items` are the risk-map ids it stands for. `site`, a
-    glob over ``path:function``, keeps two leaks apart that show on one surface at different places of the code.
+    glob over ``path:function`` that must stand in the finding's stack, keeps two leaks of one surface apart.
     """
 
     name: str
@@ -149,9 +149,9 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     site: str = "*"
     apply: Callable[[Patcher], None]
 
-    def speaks_of(self, rule: str, surface: str, site: str = "") -> bool:
-        """Whether a finding of `rule` on `surface`, met at `site` (``path:function``), is this overlay's."""
-        return fnmatch.fnmatchcase(site, self.site) and any(
+    def speaks_of(self, rule: str, surface: str, frames: Sequence[str] = ("",)) -> bool:
+        """Whether a finding of `rule` on `surface`, met under `frames` (``path:function``), is this overlay's."""
+        return any(fnmatch.fnmatchcase(frame, self.site) for frame in frames) and any(
             fnmatch.fnmatchcase(rule, mine) and fnmatch.fnmatchcase(surface, place)
             for mine, place in ((self.rule, self.surface), *self.also)
         )

@@ -70,7 +70,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     """When a step ran (access sequence numbers and virtual seconds) and how it ended: ``ok``, ``raised``, ``refused``
     (a request answered with an error), ``unmet`` (nothing to call it with), ``cancelled`` or ``contained``. `wrong`: it
-    carried a wrong identity, or none. `crossed`: it was called with ids of the other principal."""
+    carried a wrong identity, or none. `crossed`: it was called with ids of the other principal. `call`: it called a
+    function or route that the harness found by itself."""
 
     index: int
     entry: str
@@ -84,6 +85,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     wrong: bool = False
     crossed: bool = False
+    call: bool = False
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

@@ -98,7 +98,8 @@ def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
 
 
 def _speaks_of(overlay: Overlay, finding: Finding) -> bool:
-    return overlay.speaks_of(finding.rule, finding.surface, f"{finding.site.file}:{finding.site.function}")
+    frames = (f"{finding.site.file}:{finding.site.function}", *finding.stack)
+    return any(overlay.speaks_of(finding.rule, place.surface, frames) for place in finding.places)
 
 
 def _overlay_record(

@@ -19,14 +19,18 @@ CONTEXT_RULES = frozenset(("context-missing", "context-mismatch"))
 
 
 def attribute(finding: Finding, riskmap: RiskMap, target: str) -> tuple[str, ...]:
-    """Ids of the items a finding belongs to: one of the item's patterns matches it and one of its cells claims the
-    sink (a ``context`` cell claims the context rules on every sink)."""
+    """Ids of the items a finding belongs to: one of the item's patterns matches a place of it and one of its cells
+    claims the sink (a ``context`` cell claims the context rules on every sink)."""
     found = []
     for item in riskmap.items:
         sinks = {cell.sink for cell in item.cells}
-        if finding.sink not in sinks and not ("context" in sinks and finding.rule in CONTEXT_RULES):
-            continue
-        if any(p.matches(finding.sink, finding.surface, finding.stack) for p in item.places.get(target, ())):
+        everywhere = "context" in sinks and finding.rule in CONTEXT_RULES
+        if any(
+            pattern.matches(place.sink, place.surface, place.stack)
+            for place in finding.places
+            if everywhere or place.sink in sinks
+            for pattern in item.places.get(target, ())
+        ):
             found.append(item.id)
     return tuple(found)
 
@@ -154,7 +158,10 @@ def measure(
             control=control, state=state, twins=twins, why=why,
         )  # fmt: skip
 
-    if any(cell.entry in entries and cell.sink in (f.sink, "context") for f, entries in findings):
+    if any(
+        cell.entry in entries and (cell.sink == "context" or any(cell.sink == p.sink for p in f.places))
+        for f, entries in findings
+    ):
         return record("open", "a rule fired", bool(held) if mine else None)
     if cell.predicate == "absent":
         if mine:

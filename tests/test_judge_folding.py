@@ -10,7 +10,7 @@ import pytest
 from harness.finding import Finding
 from harness.judge import CARRIED, judge
 from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
-from harness.trace import Access, Mark
+from harness.trace import Access, Mark, Site
 from tests.evidence_factory import FACTS, access, trace
 
 OWN: dict[str, Any] = {"owned_by": "columns"}
@@ -61,8 +61,27 @@ def test_the_first_crossing_is_the_cause_whatever_came_before_it() -> None:
     assert rules(prompt(marks="A"), prompt(), LEAK) == ["canary-flow", "foreign-read"]
 
 
-def test_a_second_foreign_access_is_a_cause_of_its_own() -> None:
-    assert rules(LEAK, access(owner="B", detail=OWN, marks="B", surface="people")) == ["foreign-read"] * 2
+def test_a_foreign_access_by_other_code_is_a_cause_of_its_own() -> None:
+    other = access(owner="B", detail=OWN, marks="B", surface="people", site=Site("bot.py", 1, "g"))
+    assert rules(LEAK, other) == ["foreign-read"] * 2
+
+
+def test_one_function_that_reads_several_tables_is_one_cause_that_shows_at_each() -> None:
+    people = access(owner="B", detail=OWN, marks="B", surface="people")
+    (finding,) = found(LEAK, people)
+    assert [place.surface for place in finding.places] == ["messages", "people"]
+    (turned,) = found(people, LEAK)
+    assert turned.fingerprint == finding.fingerprint, "named alike, whichever table came first"
+
+
+def test_one_function_that_reads_and_writes_is_two_findings() -> None:
+    write = access(owner="B", detail=OWN, marks="B", op="write", surface="people")
+    assert rules(LEAK, write) == ["foreign-read", "foreign-write"]
+
+
+def test_one_function_with_several_folders_stays_several_findings() -> None:
+    first, second = (access(sink="file", owner="B", detail={"owned_by": "target"}, surface=s) for s in ("a/*", "b/*"))
+    assert [f.surface for f in found(first, second)] == ["a/*", "b/*"]
 
 
 def test_another_secret_is_another_cause() -> None:
@@ -104,11 +123,39 @@ def bare(**fields: Any) -> Access:
     return access(**{"ambient": "-", "owner": "A", "detail": OWN, **fields})
 
 
-def test_a_flow_that_lost_its_context_is_found_once_for_each_sink() -> None:
-    late = bare(sink="prompt", op="write", surface="reply", marks="A")
-    row, asked = found(bare(), bare(surface="people"), bare(surface="notes"), late)
-    assert (row.rule, row.surface, row.reaches) == ("context-missing", "messages", ("row people", "row notes"))
+LATE: dict[str, Any] = {"sink": "prompt", "op": "write", "surface": "reply", "marks": "A"}
+
+
+def test_a_principals_flow_without_context_is_one_finding_over_all_sinks() -> None:
+    (finding,) = found(bare(), bare(surface="people"), bare(surface="notes"), bare(**LATE))
+    assert (finding.rule, finding.surface) == ("context-missing", "messages")
+    assert [(place.sink, place.surface) for place in finding.places] == [("row", "messages"), ("prompt", "reply")]
+    (turned,) = found(bare(**LATE), bare())
+    assert turned.fingerprint == finding.fingerprint, "named by where the flow came in, whatever it touched first"
+
+
+def test_a_flow_of_nobodys_without_context_is_found_once_for_each_sink() -> None:
+    timer = {"actor": None, "lineage": "boot.3"}
+    row, asked = found(bare(**timer), bare(surface="people", **timer), bare(**LATE, **timer))
+    assert (row.rule, row.surface, row.reaches) == ("context-missing", "messages", ("row people",))
     assert (asked.rule, asked.sink, asked.reaches) == ("context-missing", "prompt", ())
+
+
+def gates(*accesses: Access) -> list[str]:
+    """Findings of accesses whose stacks come in at two places."""
+    made = msgspec.structs.replace(
+        trace(*accesses), stacks=(("bot.py:f", "api.py:handle"), ("bot.py:f", "web.py:page"))
+    )
+    return [finding.cause for finding in judge(made, FACTS)]
+
+
+def test_where_a_flow_came_in_tells_two_causes_apart() -> None:
+    assert gates(bare(), bare(stack=1, lineage="A.1")) == ["api.py:handle", "web.py:page"]
+
+
+def test_a_task_that_lost_its_context_says_nothing_of_other_tasks() -> None:
+    assert gates(bare(direct=False), bare(**LATE, direct=False, stack=1)) == ["api.py:handle", "web.py:page"]
+    assert gates(bare(), bare(**LATE, direct=False, stack=1)) == ["api.py:handle"], "it was never there to be lost"
 
 
 def test_another_flow_without_context_is_another_finding() -> None:

@@ -160,5 +160,5 @@ def test_fingerprint_ignores_line_key_and_plan() -> None:
     one = judge(trace(access(owner="B", detail=OWNED)), FACTS)[0]
     moved = access(owner="B", detail=OWNED, key="77", site=msgspec.structs.replace(access().site, line=99))
     assert judge(trace(access(), moved), FACTS)[0].fingerprint == one.fingerprint
-    elsewhere = access(owner="B", detail=OWNED, surface="people")
+    elsewhere = access(owner="B", detail=OWNED, site=msgspec.structs.replace(access().site, function="g"))
     assert judge(trace(elsewhere), FACTS)[0].fingerprint != one.fingerprint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -45,6 +46,7 @@ class Evidence:
         self._regions: dict[tuple[str, str, int], bool] = {}
         self._shared: dict[tuple[str, str], bool] = {}
         self._wrong = {record.index for record in trace.steps if record.wrong}
+        self._calls = {record.index for record in trace.steps if record.call}
 
     def accesses(self, *sinks: str, ops: Iterable[str] = ()) -> Iterator[Access]:
         """Accesses of these sinks (all when none named) and operations, without declared sharing, declared
@@ -62,6 +64,10 @@ class Evidence:
     def is_wrong(self, step: int) -> bool:
         """Whether the step carried a wrong identity, or none."""
         return step in self._wrong
+
+    def is_call(self, step: int) -> bool:
+        """Whether the step called a function or route by itself, past the ways that messages come in."""
+        return step in self._calls
 
     def is_shared(self, access: Access) -> bool:
         """Whether the target declares this place as shared on purpose."""
@@ -92,6 +98,12 @@ class Evidence:
         """The bot's frames at the access, innermost first."""
         return self.trace.stacks[access.stack] if 0 <= access.stack < len(self.trace.stacks) else ()
 
+    def gate(self, access: Access) -> str:
+        """Where a principal's flow came into the bot's code: the outermost of its frames. Empty for a flow of nobody's,
+        which comes in without a context by right."""
+        stack = self.stack(access)
+        return stack[-1] if stack and access.actor in TWINS else ""
+
     @staticmethod
     def claim(access: Access) -> Claim:
         """Whose flow the access belongs to."""
@@ -114,9 +126,10 @@ class Evidence:
         message: str,
         *earlier: int,
         cause: str = "",
+        spans: Literal["place", "surfaces", "sinks"] = "place",
     ) -> Finding:
         """A finding whose violating access is `access`; `earlier` are the accesses that lead to it, `cause`
-        names the defect where it is not the code that met it (see `Finding`)."""
+        names the defect where it is not the code that met it, `spans` what it covers (see `Finding`)."""
         return Finding(
             rule=rule,
             sink=access.sink,
@@ -132,12 +145,19 @@ class Evidence:
             seqs=(*earlier, access.seq),
             step=access.step,
             cause=cause,
+            spans=spans,
         )
 
 
 def container(access: Access) -> str:
     """The cause of a finding in a container of the process: the outermost container, whatever cell inside was met."""
     return access.surface.partition("[")[0] if access.sink == "key" else ""
+
+
+def spanned(access: Access) -> Literal["place", "surfaces"]:
+    """What a defect in the code that made the access covers: one function that takes rows of several tables without
+    scope is one defect."""
+    return "surfaces" if access.sink == "row" else "place"
 
 
 def other_marks(access: Access, label: Label) -> list[str]:

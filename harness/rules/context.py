@@ -22,11 +22,14 @@ def context_missing(evidence: Evidence) -> Iterator[Finding]:
             message = f"no tenant context at {access.op} of {place(access)}: {why}"
             owner = access.owner or access.new_owner
             # Code that runs for a known principal and lost its context is to blame itself. Where the caller has none
-            # to give, the defect is that the place answers at all, whoever asks it.
-            cause = access.surface if evidence.is_wrong(access.step) else container(access)
+            # to give, the defect is that the place answers at all, whoever asks it. A step that comes in by a way of
+            # its own was let in there without context, whatever it touches afterwards.
+            gate = "" if evidence.is_call(access.step) else evidence.gate(access)
+            place_itself = access.surface if evidence.is_wrong(access.step) else container(access)
             yield evidence.finding(
-                "context-missing", access, owner if owner in TWINS else None, access.actor, message, cause=cause
-            )
+                "context-missing", access, owner if owner in TWINS else None, access.actor, message,
+                cause=gate or place_itself, spans="sinks" if gate else "place",
+            )  # fmt: skip
 
 
 def context_mismatch(evidence: Evidence) -> Iterator[Finding]:
