@@ -89,6 +89,19 @@ def test_overlays_have_unique_names_known_rules_and_items() -> None:
     assert sum(overlay.kind == "fix" for overlay in OVERLAYS) >= 4
 
 
+def test_fixes_of_one_surface_speak_of_their_own_code_only() -> None:
+    leaks = {
+        "src/chat/message_receive/chat_stream.py:ChatManager.load_all_streams.<locals>.read": "fix-stream-loading",
+        "src/chat/message_receive/chat_stream.py:ChatManager._save_stream.<locals>.write": "fix-stream-saving",
+    }
+    for frame, name in leaks.items():
+        frames = ("src/common/database/database_model.py:BaseModel.select", frame)
+        speaking = [
+            o.name for o in OVERLAYS if o.kind == "fix" and o.speaks_of("context-missing", "chat_streams", frames)
+        ]
+        assert speaking == [name]
+
+
 def test_twins_of_one_agent_id_differ_in_tenant_and_credential() -> None:
     twins = MaimbotSaasTarget().twins(TwinSpec(dimension="T"))
     assert twins.a.agent == twins.b.agent

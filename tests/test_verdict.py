@@ -289,6 +289,12 @@ def test_attribution_wants_place_code_and_sink() -> None:
     assert attribute(leak, riskmap, "bot") == ("one", "two")
 
 
+def test_attribution_counts_every_place_that_one_defect_shows_at() -> None:
+    (leak,) = findings(LEAK, msgspec.structs.replace(LEAK, surface="people"))
+    people = item(id="people", places={"bot": (Pattern(sink="row", surface="people"),)})
+    assert attribute(leak, RiskMap(items=(item(id="one"), people)), "bot") == ("one", "people")
+
+
 def test_attribution_looks_at_callers_too() -> None:
     (leak,) = findings(LEAK)
     caller = item(places={"bot": (Pattern(sink="row", site="api.py:handle"),)})
