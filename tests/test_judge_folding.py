@@ -10,7 +10,7 @@ import pytest
 from harness.finding import Finding
 from harness.judge import CARRIED, judge
 from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
-from harness.trace import Access, Mark, Site
+from harness.trace import Access, Mark, Site, StepRecord
 from tests.evidence_factory import FACTS, access, trace
 
 OWN: dict[str, Any] = {"owned_by": "columns"}
@@ -147,6 +147,17 @@ def gates(*accesses: Access) -> list[str]:
         trace(*accesses), stacks=(("bot.py:f", "api.py:handle"), ("bot.py:f", "web.py:page"))
     )
     return [finding.cause for finding in judge(made, FACTS)]
+
+
+def test_calls_past_the_ways_in_are_told_apart_by_the_place_that_answers() -> None:
+    step = StepRecord(index=0, entry="plugin", action="api.get", who="A", first_seq=0, last_seq=9, started=0, ended=1)
+    accesses = bare(), bare(sink="file", detail={"owned_by": "target"}, surface="a/*")
+    for wrong in (True, False):
+        called = msgspec.structs.replace(step, call=True, wrong=wrong)
+        made = judge(msgspec.structs.replace(trace(*accesses), steps=(called,)), FACTS)
+        assert [finding.sink for finding in made] == ["row", "file"]
+    (let_in,) = judge(msgspec.structs.replace(trace(*accesses), steps=(step,)), FACTS)
+    assert let_in.cause == "api.py:handle"
 
 
 def test_where_a_flow_came_in_tells_two_causes_apart() -> None:
