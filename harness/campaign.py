@@ -28,8 +28,9 @@ from harness.record import (
     RunRecord,
     Soundness,
 )
-from harness.riskmap import RiskMap
+from harness.riskmap import RiskMap, load
 from harness.shrink import shrink
+from harness.surfaces import Surfaces, unclaimed
 from harness.target import Target
 from harness.timeline import timeline
 from harness.trace import Trace
@@ -114,6 +115,7 @@ class Campaign:
         self.began = time.monotonic()
         self.deadline = self.began + (minutes * 60 if minutes is not None else profile.seconds)
         self.coverage = Coverage()
+        self.surfaces = Surfaces(self.facts)
         self.found: dict[str, Witnessed] = {}
         self.touched: dict[str, frozenset[str]] = {}
         self.errors: dict[tuple[str, str, bool], ErrorRecord] = {}
@@ -214,6 +216,7 @@ class Campaign:
 
     def _judge(self, plan: Plan, trace: Trace) -> None:
         self.coverage.add(trace)
+        self.surfaces.add(trace)
         if len(self.touched) < TOUCHED:
             self.touched[plan.digest()] = frozenset(access.surface for access in trace.accesses)
         findings = self.judge(trace)
@@ -324,6 +327,8 @@ class Campaign:
             performance=Performance(
                 plans_per_second=round(self.progress_rate(), 2), fork_ms=_median(self.fork_ms),
             ),
+            # Held against the whole map: what a selection leaves out is claimed all the same.
+            unclaimed=unclaimed(self.surfaces, load(self.target.risk_map()).items),
             witnesses={f: w.plan.to_json() for f, w in self.found.items()},
         )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -164,6 +164,19 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True):
     fork_ms: float | None = None
 
 
+class UnclaimedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A place that tenants reach and no risk item claims. `holding` says in words how much of the tenants was seen
+    there, `twins` which of them reached it, `site` where that happened first."""
+
+    sink: str
+    surface: str
+    entries: tuple[str, ...]
+    accesses: int
+    holding: str
+    twins: tuple[str, ...] = ()
+    site: Site = Site("", 0, "")
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """All of one campaign. `witnesses` maps fingerprints to the shrunk plan's JSON."""
 
@@ -174,5 +187,5 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[ErrorRecord, ...]
     soundness: Soundness
     performance: Performance
-    unclaimed: tuple[dict[str, Any], ...] = ()
+    unclaimed: tuple[UnclaimedRecord, ...] = ()
     witnesses: dict[str, bytes] = {}

@@ -13,6 +13,8 @@ LIMIT = 64 * 1024
 
 _SPARE = 400
 
+_MOST_PLACES = 50
+
 _MARKS = re.compile(r"[&<>|@\\`*\[\]#]|(?<!\w)_|_(?!\w)")
 
 
@@ -36,7 +38,7 @@ def render(report: dict[str, Any]) -> str:
     for verdict, (label, meaning) in words.VERDICTS.items():
         items = [item for item in report["items"] if item["verdict"] == verdict]
         rest.append(_fold(f"{label}: {words.plural(len(items), 'item')} ({meaning})", [_item(item) for item in items]))
-    rest += [_matrix(report), _scope(report), _soundness(report)]
+    rest += [_unclaimed(report), _matrix(report), _scope(report), _soundness(report)]
     text, left = "", 0
     for part in [*parts, *(part for part in rest if part)]:
         if len((text + part).encode()) > LIMIT - _SPARE:
@@ -118,6 +120,22 @@ def _error(error: dict[str, Any]) -> str:
 
 def _item(item: dict[str, Any]) -> str:
     return f"{_code(item['id'])} {_text(item['why'])}"
+
+
+def _unclaimed(report: dict[str, Any]) -> str:
+    lines = [
+        f"{place['sink']} {_code(place['surface'])}: {place['holding']}, {words.plural(place['accesses'], 'access', 'accesses')} "
+        f"({', '.join(place['entries'])}), first at {_code(_where(place['site']))}"
+        for place in report["unclaimed"][:_MOST_PLACES]
+    ]
+    more = len(report["unclaimed"]) - len(lines)
+    if more:
+        lines.append(f"{more} more in report.json")
+    return _fold(f"Places that tenants reach and no risk item claims ({len(report['unclaimed'])})", lines)
+
+
+def _where(site: dict[str, Any]) -> str:
+    return f"{site['file']}:{site['line']} {site['function']}"
 
 
 def _matrix(report: dict[str, Any]) -> str:

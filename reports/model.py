@@ -26,6 +26,7 @@ from harness.record import (
     Performance,
     RunInfo,
     RunRecord,
+    UnclaimedRecord,
     VerdictName,
 )
 from harness.riskmap import Documents
@@ -160,6 +161,19 @@ class WaiverReport(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class UnclaimedReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A place that tenants reach and no risk item claims: no leak, but nobody said what should hold there. `holding`
+    says how much of the tenants was seen there."""
+
+    sink: str
+    surface: str
+    entries: tuple[str, ...]
+    accesses: int
+    holding: str
+    twins: tuple[str, ...] = ()
+    site: SiteReport
+
+
 class SoundnessReport(msgspec.Struct, frozen=True, kw_only=True):
     """How far the harness can be believed; `bound95` is the 95 % bound on false positives a clean plan."""
 
@@ -184,7 +198,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[ItemReport, ...]
     matrix: tuple[MatrixCell, ...]
     findings: tuple[FindingReport, ...]
-    unclaimed: tuple[dict[str, Any], ...] = ()
+    unclaimed: tuple[UnclaimedReport, ...] = ()
     waivers: tuple[WaiverReport, ...] = ()
     errors: tuple[ErrorRecord, ...] = ()
     soundness: SoundnessReport = SoundnessReport()
@@ -254,7 +268,7 @@ def from_record(
         items=items,
         matrix=record.matrix,
         findings=findings,
-        unclaimed=record.unclaimed,
+        unclaimed=tuple(_unclaimed(place) for place in record.unclaimed),
         waivers=waivers,
         errors=record.errors,
         soundness=SoundnessReport(**msgspec.structs.asdict(record.soundness)),
@@ -367,6 +381,11 @@ def _item(item: ItemRecord, record: RunRecord) -> ItemReport:
     if not item.overlays:
         fields["overlays"] = tuple(o.name for o in record.soundness.overlays if item.id in o.items)
     return ItemReport(**fields)
+
+
+def _unclaimed(place: UnclaimedRecord) -> UnclaimedReport:
+    fields = msgspec.structs.asdict(place)
+    return UnclaimedReport(**{**fields, "site": _site(place.site)})
 
 
 def _site(site: Site, roots: Sequence[Path] = (), sources: dict[str, list[str]] | None = None) -> SiteReport:

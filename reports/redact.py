@@ -40,7 +40,7 @@ def redact(report: dict[str, Any], secrets: Iterable[str] = ()) -> dict[str, Any
         {
             name: value
             for name, value in place.items()
-            if name in ("sink", "surface", "entry", "entries", "count", "site")
+            if name in ("sink", "surface", "entries", "accesses", "holding", "twins", "site")
         }
         for place in report["unclaimed"]
     ]

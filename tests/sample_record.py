@@ -18,6 +18,7 @@ from harness.record import (
     RunRecord,
     Soundness,
     TimelineEvent,
+    UnclaimedRecord,
     VerdictName,
 )
 from harness.riskmap import Documents
@@ -243,7 +244,12 @@ def make_record(size: int = 24, leaks: int = 8, **changes: Any) -> RunRecord:
             overlays=overlays,
         ),
         "performance": Performance(plans_per_second=27.5, overhead_ratio=1.42, fork_ms=11.2),
-        "unclaimed": ({"sink": "key", "surface": "bot.extras:seen", "count": 12},),
+        "unclaimed": (
+            UnclaimedRecord(
+                sink="key", surface="bot.extras:seen", entries=("api",), accesses=12, holding="written by tenants",
+                twins=("A", "B"), site=Site("bot/extras.py", 7, "note_seen"),
+            ),
+        ),
         "witnesses": {finding.fingerprint: make_plan(number).to_json() for number, finding in enumerate(made)},
     }
     fields.update(changes)
