@@ -6,7 +6,8 @@ import click
 
 import harness
 from harness.cli_common import Group
-from harness.cli_list import bench, inventory, items, targets
+from harness.cli_inventory import inventory
+from harness.cli_list import bench, items, targets
 from harness.cli_overlays import overlays
 from harness.cli_replay import replay
 from harness.cli_report import baseline, diff, report

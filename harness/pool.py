@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import msgspec
 
 import harness
 from harness.errors import IsolationError, TargetError
+from harness.inventory import Inventory
 from harness.plan import Plan
 from harness.trace import Trace
 from harness.wire import Done, Failed, Job, Ready, Setup, receive, send
@@ -35,6 +36,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     trace: Trace | None
     detail: str = ""
     fork_ms: float = 0.0
+    inventory: Inventory | None = None
 
 
 class Pool:
@@ -113,6 +115,16 @@ class Pool:
         """Play one plan and wait for it."""
         return next(self.map([plan], limit=limit, observe=observe, plant=plant))
 
+    def survey(self, plan: Plan, modules: Sequence[str] = ()) -> Inventory:
+        """Play one plan and take the bot's inventory at its end, with the public functions of the modules whose paths
+        match these globs. Raises TargetError when it cannot be taken."""
+        outcome = next(self.map([plan], survey=tuple(modules)))
+        if outcome.inventory is None:
+            faults = outcome.trace.faults if outcome.trace else ()
+            said = [outcome.detail, *(f"{fault.kind}: {fault.message} {fault.where}" for fault in faults)]
+            raise TargetError(f"the inventory could not be taken ({outcome.status}): {'; '.join(filter(None, said))}")
+        return outcome.inventory
+
     def map(
         self,
         plans: Iterable[Plan],
@@ -120,6 +132,7 @@ class Pool:
         limit: float = DEFAULT_LIMIT,
         observe: bool = True,
         plant: bool = False,
+        survey: tuple[str, ...] | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Outcome]:
         """Play plans, `jobs` at a time; outcomes come in the order of the plans. Once `stop()` is true no further
@@ -139,7 +152,9 @@ class Pool:
                     self._next += 1
                     send(
                         self._connection,
-                        Job(id=self._next, plan=plan.to_json(), limit=limit, observe=observe, plant=plant),
+                        Job(
+                            id=self._next, plan=plan.to_json(), limit=limit, observe=observe, plant=plant, survey=survey
+                        ),
                     )
                     waiting[self._next] = plan
                     order.append(self._next)
@@ -161,9 +176,11 @@ class Pool:
             raise IsolationError(f"the zygote ended while plans were under way; its last output:\n{self._tail()}")
         plan = waiting.pop(message.id)
         trace = msgspec.msgpack.decode(message.trace, type=Trace) if message.trace else None
+        inventory = msgspec.msgpack.decode(message.inventory, type=Inventory) if message.inventory else None
         finished[message.id] = Outcome(
-            plan=plan, status=message.status, trace=trace, detail=message.detail, fork_ms=message.fork_ms
-        )
+            plan=plan, status=message.status, trace=trace, detail=message.detail, fork_ms=message.fork_ms,
+            inventory=inventory,
+        )  # fmt: skip
 
     def close(self, patience: float = 10) -> None:
         """End the zygote (by force after `patience` seconds) and remove its folders. May be called twice."""

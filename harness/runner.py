@@ -9,7 +9,7 @@ import asyncio
 import fnmatch
 import os
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,19 +60,31 @@ class Rig:
         self.epoch = epoch
         self.calls = dict(calls or {})
 
-    def play(self, plan: Plan, folder: Path, *, observe: bool = True, plant: bool = False) -> Trace:
+    def play(
+        self,
+        plan: Plan,
+        folder: Path,
+        *,
+        observe: bool = True,
+        plant: bool = False,
+        look: Callable[[], None] = lambda: None,
+    ) -> Trace:
         """Run `plan` in the private `folder`. With `observe` false no probe records (for measuring overhead). With
-        `plant` each probe's planted access is made under a step of A as well. Never raises for what the bot does."""
-        return _Run(self, plan, folder, observe, plant).play()
+        `plant` each probe's planted access is made under a step of A as well. `look` is called after the
+        last step, while the bot is still alive; nothing it does is recorded. Never raises for what the bot does."""
+        return _Run(self, plan, folder, observe, plant, look).play()
 
 
 class _Run:
-    def __init__(self, rig: Rig, plan: Plan, folder: Path, observe: bool, plant: bool) -> None:
+    def __init__(
+        self, rig: Rig, plan: Plan, folder: Path, observe: bool, plant: bool, look: Callable[[], None]
+    ) -> None:
         self.rig = rig
         self.plan = plan
         self.folder = folder
         self.observe = observe
         self.plant = plant
+        self.look = look
         self.target = rig.target
         self.twins: Twins = rig.target.twins(plan.twins)
         self.records: dict[int, StepRecord] = {}
@@ -171,6 +183,8 @@ class _Run:
         await asyncio.sleep(DRAIN)
         self._between()
         await self._settle(STEP_LIMIT)
+        with self.recorder.muted():
+            self.look()
         for task in self.tasks.values():
             if not task.done():
                 task.cancel()

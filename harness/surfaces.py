@@ -21,9 +21,9 @@ HOLDINGS = ("both twins' data", "one twin's data", "written by tenants")
 
 
 class Surface(msgspec.Struct):
-    """One place as tenants' flows reached it. `stacks` are the distinct call stacks, `sites` the code (``path:function``)
-    that touched it itself; `first` is where that happened first. `holds` are the twins whose canary, owner column, path
-    or key was seen there, `writers` the twins that changed it."""
+    """One place as tenants' flows reached it. `stacks` are the distinct call stacks, `sites` the code
+    (``path:function``) that touched it itself; `first` is where that happened first. `holds` are the twins whose
+    canary, owner column, path or key was seen there, `writers` the twins that changed it."""
 
     sink: str
     surface: str
@@ -114,4 +114,3 @@ def unclaimed(surfaces: Surfaces, items: Iterable[RiskItem]) -> tuple[UnclaimedR
         )
         for holding, place in found
     )  # fmt: skip
-

@@ -26,13 +26,15 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Play a plan. `limit` is in wall seconds."""
+    """Play a plan. `limit` is in wall seconds. With `survey` the inventory is taken after the last step, with the
+    public functions of modules whose paths match these globs."""
 
     id: int
     plan: bytes
     limit: float
     observe: bool = True
     plant: bool = False
+    survey: tuple[str, ...] | None = None
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -56,7 +58,8 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A job's end. `trace` is an encoded `Trace` when `status` is ``ok``, else empty and `detail` says why.
+    """A job's end. `trace` is an encoded `Trace` when `status` is ``ok``, else empty and `detail` says why;
+    `inventory` is an encoded `Inventory` where the job asked for one.
     `lessons` are for the zygote's probes, in their order (see `harness.probes.Learner`); they go no further."""
 
     id: int
@@ -65,6 +68,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     detail: str = ""
     fork_ms: float = 0.0
     lessons: tuple[bytes, ...] = ()
+    inventory: bytes = b""
 
 
 Message = Ready | Failed | Done | Job

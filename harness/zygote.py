@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from harness import containment, offers, streams, threads
+from harness import containment, offers, streams, survey, threads
 from harness.catalogue import make_target
 from harness.clock import VirtualClock, real_perf_counter
 from harness.errors import IsolationError
@@ -206,9 +206,19 @@ class _Server:
     def _play(self, job: Job, private: Path) -> Done:
         shutil.copytree(self.folder / "template", private)
         try:
-            trace = self.rig.play(Plan.from_json(job.plan), private, observe=job.observe, plant=job.plant)
+            surveyed: list[bytes] = []
+
+            def look() -> None:
+                if job.survey is not None:
+                    taken = survey.take(self.rig.target, self.rig.probes, private, job.survey)
+                    surveyed.append(msgspec.msgpack.encode(taken))
+
+            trace = self.rig.play(Plan.from_json(job.plan), private, observe=job.observe, plant=job.plant, look=look)
             lessons = tuple(p.lessons() if isinstance(p, Learner) else b"" for p in self.rig.probes)
-            return Done(id=job.id, status="ok", trace=msgspec.msgpack.encode(trace, enc_hook=_plain), lessons=lessons)
+            return Done(
+                id=job.id, status="ok", trace=msgspec.msgpack.encode(trace, enc_hook=_plain), lessons=lessons,
+                inventory=surveyed[0] if surveyed else b"",
+            )  # fmt: skip
         finally:
             os.chdir(self.folder)
             shutil.rmtree(private, ignore_errors=True)

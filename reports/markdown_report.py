@@ -124,8 +124,9 @@ def _item(item: dict[str, Any]) -> str:
 
 def _unclaimed(report: dict[str, Any]) -> str:
     lines = [
-        f"{place['sink']} {_code(place['surface'])}: {place['holding']}, {words.plural(place['accesses'], 'access', 'accesses')} "
-        f"({', '.join(place['entries'])}), first at {_code(_where(place['site']))}"
+        f"{place['sink']} {_code(place['surface'])}: {place['holding']}, "
+        f"{words.plural(place['accesses'], 'access', 'accesses')} ({', '.join(place['entries'])}), "
+        f"first at {_code(_where(place['site']))}"
         for place in report["unclaimed"][:_MOST_PLACES]
     ]
     more = len(report["unclaimed"]) - len(lines)

@@ -246,8 +246,13 @@ def make_record(size: int = 24, leaks: int = 8, **changes: Any) -> RunRecord:
         "performance": Performance(plans_per_second=27.5, overhead_ratio=1.42, fork_ms=11.2),
         "unclaimed": (
             UnclaimedRecord(
-                sink="key", surface="bot.extras:seen", entries=("api",), accesses=12, holding="written by tenants",
-                twins=("A", "B"), site=Site("bot/extras.py", 7, "note_seen"),
+                sink="key",
+                surface="bot.extras:seen",
+                entries=("api",),
+                accesses=12,
+                holding="written by tenants",
+                twins=("A", "B"),
+                site=Site("bot/extras.py", 7, "note_seen"),
             ),
         ),
         "witnesses": {finding.fingerprint: make_plan(number).to_json() for number, finding in enumerate(made)},

@@ -65,7 +65,11 @@ def test_prompts_and_messages_are_no_places() -> None:
 
 
 def test_the_place_that_holds_both_twins_data_comes_first() -> None:
-    met = [key(f"busy{n % 2}") for n in range(8)] + [key("one", marks="A"), key("two", marks="A"), key("two", marks="B")]
+    met = [key(f"busy{n % 2}") for n in range(8)] + [
+        key("one", marks="A"),
+        key("two", marks="A"),
+        key("two", marks="B"),
+    ]
     assert listed(*met) == ["two", "one", "busy0", "busy1"]
 
 

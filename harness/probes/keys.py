@@ -116,6 +116,21 @@ class KeyProbe:
             "hooked_classes": len(self._walker.hooks),
         }
 
+    def namespaces(self) -> list[tuple[str, Any, dict[str, Any]]]:
+        """Every module, class and object that the walk reached, as (surface, holder, names and values)."""
+        scopes = [(scope.surface, scope.holder, scope) for scope in self._walker.scopes.values()]
+        return [(surface, holder, dict(scope.namespace())) for surface, holder, scope in scopes if holder is not None]
+
+    def containers(self) -> list[tuple[str, Any, bool]]:
+        """Every container that the walk reached, as (surface, container, whether each access to it is seen)."""
+        traced = [(place.surface, reference(), True) for place, reference, _ in self._walker.traced]
+        compared = [(one.place.surface, one.container, False) for one in self._walker.snapshots.values()]
+        return [found for found in (*traced, *compared) if found[1] is not None]
+
+    def is_ours(self, module: str) -> bool:
+        """Whether a module of that name belongs to the bot."""
+        return self._is_ours(module)
+
     def remove(self) -> None:
         """Take the hooks back (tests, long-lived processes). Stand-ins stay; without a recorder they do nothing."""
         self._lru.remove()
