@@ -11,10 +11,11 @@ from pathlib import Path
 import msgspec
 
 import harness
-from harness import strategies
+from harness import requirement, strategies
 from harness.coverage import Coverage
 from harness.errors import SoundnessError
 from harness.finding import Finding, absorb
+from harness.inventory import Table
 from harness.judge import judge, proven
 from harness.plan import Plan
 from harness.pool import Outcome, Pool
@@ -28,6 +29,7 @@ from harness.record import (
     RunRecord,
     Soundness,
 )
+from harness.requirement import Evidence, Requirement
 from harness.riskmap import RiskMap, load
 from harness.shrink import shrink
 from harness.surfaces import Surfaces, unclaimed
@@ -81,7 +83,8 @@ class Campaign:
     """One run against one booted target. Call `run`, then read the record it returns.
 
     Raises SoundnessError when a probe is blind or the same plan gives two different traces. Findings that `keep`
-    refuses are neither shrunk nor recorded; `left_out` counts them. `report` is called after every plan and may raise
+    refuses are neither shrunk nor recorded; `left_out` counts them. `requirements` are the documents' demands to decide
+    (their steps are played after the tour). `report` is called after every plan and may raise
     KeyboardInterrupt to end the campaign there.
     """
 
@@ -98,6 +101,7 @@ class Campaign:
         minutes: float | None = None,
         report: Callable[[Progress], None] = lambda progress: None,
         keep: Callable[[Finding], bool] = lambda finding: True,
+        requirements: Sequence[Requirement] = (),
     ) -> None:
         self.pool = pool
         self.target = target
@@ -110,6 +114,8 @@ class Campaign:
         self.overlays = tuple(overlays)
         self.report = report
         self.keep = keep
+        self.requirements = tuple(requirements)
+        self.tables: tuple[Table, ...] | None = None
         self.left_out: set[str] = set()
         self.progress = Progress()
         self.began = time.monotonic()
@@ -134,7 +140,10 @@ class Campaign:
         actions = [*self.target.actions(), *self.pool.ready.calls]
         tour = strategies.tour(actions)
         self.check_soundness(tour)
-        plans = tour + strategies.generate(actions, self.profile.plans, self.seed)
+        asked = requirement.plans(self.requirements, self.facts.name, actions)
+        plans = tour + asked + strategies.generate(actions, self.profile.plans, self.seed)
+        if self.requirements:
+            self.tables = self.pool.survey(Plan()).tables
         try:
             self._phase("plans", len(plans))
             self._play(self._laid(plans))
@@ -302,12 +311,15 @@ class Campaign:
         """The record of what has happened so far."""
         findings = {fingerprint: w.finding for fingerprint, w in self.found.items()}
         owners = {fingerprint: attribute(f, self.riskmap, self.facts.name) for fingerprint, f in findings.items()}
+        entries = {fingerprint: w.entries for fingerprint, w in self.found.items()}
         matcher = Matcher(self.coverage)
+        # What a selection leaves out is claimed all the same.
+        whole = load(self.target.risk_map())
         items = [
             decide(
                 item, facts=self.facts, matcher=matcher, findings=findings,
                 attributed=[f for f, ids in owners.items() if item.id in ids],
-                entries={fingerprint: w.entries for fingerprint, w in self.found.items()},
+                entries=entries,
                 killed={o.name: o.right_rule for o in self.overlay_records if o.kind == "fault" and item.id in o.items},
             )
             for item in self.riskmap.items
@@ -327,8 +339,11 @@ class Campaign:
             performance=Performance(
                 plans_per_second=round(self.progress_rate(), 2), fork_ms=_median(self.fork_ms),
             ),
-            # Held against the whole map: what a selection leaves out is claimed all the same.
-            unclaimed=unclaimed(self.surfaces, load(self.target.risk_map()).items),
+            unclaimed=unclaimed(self.surfaces, whole.items),
+            requirements=requirement.decide_all(
+                self.requirements, self.facts, whole,
+                Evidence(matcher=matcher, findings=findings, entries=entries, tables=self.tables),
+            ),
             witnesses={f: w.plan.to_json() for f, w in self.found.items()},
         )  # fmt: skip
 

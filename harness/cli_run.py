@@ -11,7 +11,7 @@ from typing import Any, cast
 import click
 import msgspec
 
-from harness import baseline, catalogue, reporting
+from harness import baseline, catalogue, reporting, requirement
 from harness.baseline import Applied, FailOn, Waiver
 from harness.campaign import PROFILES, Campaign, Profile, Progress, write_witnesses
 from harness.cli_common import (
@@ -138,6 +138,8 @@ def run(
             minutes=minutes,
             report=progress,
             keep=chosen.keep,
+            # Demands speak of the whole bot: findings that a selection leaves out would break them unseen.
+            requirements=() if chosen.said else requirement.beside(target.risk_map()),
         )
         record = noted(campaign.run(), chosen, len(campaign.left_out))
         applied = held(record, waivers, chosen)

@@ -1,4 +1,4 @@
-"""The pytest plugin: the same engine, one test for each risk item. Thin.
+"""The pytest plugin: the same engine, one test for each risk item and each demand of the documents. Thin.
 
     pytest scenarios --target NAME [--root DIR] [--db-root DIR] [--isolation-profile quick]
 
@@ -17,7 +17,7 @@ from typing import IO, Any
 import msgspec
 import pytest
 
-from harness import baseline, catalogue, reporting, riskmap
+from harness import baseline, catalogue, reporting, requirement, riskmap
 from harness.campaign import PROFILES, Campaign, write_witnesses
 from harness.cli_common import replay_command
 from harness.errors import IsolationError
@@ -46,6 +46,8 @@ OPTIONS = {
     "isolation-out": ("folder for the report and the witnesses", ""),
 }
 """Name (of the option, and of the ini key in its own spelling), help, default."""
+ITEM, REQUIREMENT = "isolation_item", "isolation_requirement"
+"""Arguments of tests that are given the ids of risk items and of the documents' demands."""
 SHARED = "isolation-record.msgpack"
 """Where a worker leaves its record for the others, in the folder that all of them share."""
 
@@ -126,8 +128,9 @@ def _target(config: pytest.Config) -> tuple[str, Target]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test a risk item; its id is the node id."""
-    if "isolation_item" not in metafunc.fixturenames:
+    """One test a risk item, and one a demand of the documents; its id is the node id."""
+    mine = {ITEM, REQUIREMENT}.intersection(metafunc.fixturenames)
+    if not mine:
         return
     try:
         _, target = _target(metafunc.config)
@@ -136,9 +139,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             if name not in known:
                 raise pytest.UsageError(f"the target has no overlay {name!r}; `isolation overlays --list` names them")
         chosen = riskmap.load(target.risk_map()).select(_option(metafunc.config, "isolation-items"))
+        asked = requirement.beside(target.risk_map())
     except IsolationError as error:
         raise pytest.UsageError(str(error)) from error
-    metafunc.parametrize("isolation_item", [item.id for item in chosen.items])
+    for name in mine:
+        metafunc.parametrize(name, [one.id for one in (chosen.items if name == ITEM else asked)])
 
 
 def _overlays(config: pytest.Config) -> tuple[str, ...]:
@@ -150,7 +155,9 @@ def isolation_record(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
     """The record of one campaign on the chosen target, run once a session, the baseline applied."""
     config = request.config
     specs = [getattr(item, "callspec", None) for item in request.session.items]
-    wanted = {spec.params["isolation_item"] for spec in specs if spec and "isolation_item" in spec.params}
+    wanted = {
+        (name, spec.params[name]) for spec in specs for name in (ITEM, REQUIREMENT) if spec and name in spec.params
+    }
     if hasattr(config, "workerinput") and fcntl is not None:
         kept = _once(tmp_path_factory.getbasetemp().parent, config, wanted)
     else:
@@ -163,7 +170,7 @@ def isolation_record(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
     return kept.record
 
 
-def _once(folder: Path, config: pytest.Config, wanted: set[str]) -> _Kept:
+def _once(folder: Path, config: pytest.Config, wanted: set[tuple[str, str]]) -> _Kept:
     """Run the campaign in the first worker that takes the lock; the others wait for it and read what it left. A worker
     that dies gives the lock back, and the next one runs the campaign."""
     with (folder / "isolation.lock").open("w") as lock, _locked(lock):
@@ -184,23 +191,29 @@ def _locked(lock: IO[str]) -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_UN)
 
 
-def _run(config: pytest.Config, wanted: set[str]) -> _Kept:
+def _run(config: pytest.Config, wanted: set[tuple[str, str]]) -> _Kept:
     try:
         return _Kept(record=_campaign(config, wanted))
     except IsolationError as error:
         return _Kept(record=None, error=str(error), status=error.status)
 
 
-def _campaign(config: pytest.Config, wanted: set[str]) -> RunRecord:
+def _campaign(config: pytest.Config, wanted: set[tuple[str, str]]) -> RunRecord:
     spec, target = _target(config)
     target.version()
     whole = riskmap.load(target.risk_map())
-    chosen = RiskMap(items=tuple(item for item in whole.items if item.id in wanted))
+    chosen = RiskMap(items=tuple(item for item in whole.items if (ITEM, item.id) in wanted))
+    asked = [one for one in requirement.beside(target.risk_map()) if (REQUIREMENT, one.id) in wanted]
+    ids = {item.id for item in chosen.items}
     name = target.facts().name
     everything = len(chosen.items) == len(whole.items)
 
     def keep(finding: Finding) -> bool:
-        return everything or bool(wanted.intersection(attribute(finding, whole, name)))
+        return (
+            everything
+            or bool(ids.intersection(attribute(finding, whole, name)))
+            or requirement.concerns(finding, asked, name, whole)
+        )
 
     profile_name = _option(config, "isolation-profile")
     profile = PROFILES[profile_name]
@@ -217,6 +230,7 @@ def _campaign(config: pytest.Config, wanted: set[str]) -> RunRecord:
             seed=int(_option(config, "isolation-seed")),
             overlays=_overlays(config),
             keep=keep,
+            requirements=asked,
         )
         record = campaign.run()
         if record.run.interrupted:

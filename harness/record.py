@@ -9,6 +9,7 @@ import msgspec
 from harness.riskmap import Documents
 from harness.trace import Site
 
+OutcomeName = Literal["met", "broken", "inert", "not_exercised"]
 VerdictName = Literal["open", "closed", "inert", "not_exercised", "not_applicable", "waived"]
 
 
@@ -177,6 +178,28 @@ class UnclaimedRecord(msgspec.Struct, frozen=True, kw_only=True):
     site: Site = Site("", 0, "")
 
 
+class ClaimRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One claim of a requirement, with its cells as measured and the reason in words."""
+
+    about: str
+    outcome: OutcomeName
+    why: str
+    cells: tuple[CellRecord, ...] = ()
+
+
+class RequirementRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What the documents ask of verification, and what became of it. `findings` are those that break it."""
+
+    id: str
+    number: int
+    text: str
+    source: str
+    outcome: OutcomeName
+    why: str
+    findings: tuple[str, ...] = ()
+    claims: tuple[ClaimRecord, ...] = ()
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """All of one campaign. `witnesses` maps fingerprints to the shrunk plan's JSON."""
 
@@ -188,4 +211,5 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     soundness: Soundness
     performance: Performance
     unclaimed: tuple[UnclaimedRecord, ...] = ()
+    requirements: tuple[RequirementRecord, ...] = ()
     witnesses: dict[str, bytes] = {}

@@ -14,6 +14,7 @@ LIMIT = 64 * 1024
 _SPARE = 400
 
 _MOST_PLACES = 50
+_LONGEST_WHY = 400
 
 _MARKS = re.compile(r"[&<>|@\\`*\[\]#]|(?<!\w)_|_(?!\w)")
 
@@ -35,6 +36,7 @@ def render(report: dict[str, Any]) -> str:
         _fold("Waivers that need attention", [_waiver(w) for w in report["waivers"] if w["state"] != "active"]),
         _fold("Errors of the run", [_error(e) for e in report["errors"]]),
     ]
+    rest.append(_requirements(report))
     for verdict, (label, meaning) in words.VERDICTS.items():
         items = [item for item in report["items"] if item["verdict"] == verdict]
         rest.append(_fold(f"{label}: {words.plural(len(items), 'item')} ({meaning})", [_item(item) for item in items]))
@@ -120,6 +122,16 @@ def _error(error: dict[str, Any]) -> str:
 
 def _item(item: dict[str, Any]) -> str:
     return f"{_code(item['id'])} {_text(item['why'])}"
+
+
+def _requirements(report: dict[str, Any]) -> str:
+    lines = [
+        f"{one['number']}. **{words.OUTCOMES[one['outcome']][0]}** {_code(one['id'])} "
+        + _text(one["why"][:_LONGEST_WHY])
+        for one in report["requirements"]
+    ]
+    title = f"Demands of the documents: {words.outcomes(report['requirements'])}"
+    return _details(title, "\n".join(lines)) if lines else ""
 
 
 def _unclaimed(report: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from harness.record import (
     FindingRecord,
     ItemRecord,
     MatrixCell,
+    OutcomeName,
     OverlayRecord,
     Performance,
     RunInfo,
@@ -174,6 +175,29 @@ class UnclaimedReport(msgspec.Struct, frozen=True, kw_only=True):
     site: SiteReport
 
 
+class ClaimReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One claim of a demand, with the cells it was measured by."""
+
+    about: str
+    outcome: OutcomeName
+    why: str
+    cells: tuple[CellReport, ...] = ()
+
+
+class RequirementReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the bot's documents ask of verification, and what became of it: ``met``, ``broken`` (by `findings`),
+    ``inert`` or ``not_exercised``, with the reason."""
+
+    id: str
+    number: int
+    text: str
+    source: str
+    outcome: OutcomeName
+    why: str
+    findings: tuple[str, ...] = ()
+    claims: tuple[ClaimReport, ...] = ()
+
+
 class SoundnessReport(msgspec.Struct, frozen=True, kw_only=True):
     """How far the harness can be believed; `bound95` is the 95 % bound on false positives a clean plan."""
 
@@ -198,6 +222,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[ItemReport, ...]
     matrix: tuple[MatrixCell, ...]
     findings: tuple[FindingReport, ...]
+    requirements: tuple[RequirementReport, ...] = ()
     unclaimed: tuple[UnclaimedReport, ...] = ()
     waivers: tuple[WaiverReport, ...] = ()
     errors: tuple[ErrorRecord, ...] = ()
@@ -268,6 +293,7 @@ def from_record(
         items=items,
         matrix=record.matrix,
         findings=findings,
+        requirements=msgspec.convert(msgspec.to_builtins(record.requirements), tuple[RequirementReport, ...]),
         unclaimed=tuple(_unclaimed(place) for place in record.unclaimed),
         waivers=waivers,
         errors=record.errors,

@@ -134,6 +134,9 @@ FIXED = frozenset(
         "asvs",
         "overlays",
         "name",
+        "about",
+        "outcome",
+        "source",
     }
 )
 """Fields whose values are names of the harness, the risk map or the bot's code, never data: left as they are, so that

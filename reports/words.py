@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 VERDICTS: dict[str, tuple[str, str]] = {
@@ -142,6 +144,21 @@ RULES: dict[str, RuleWords] = {
 
 SEVERITY = tuple(RULES)
 """Rules, the most telling first: where several fire at one place, the first speaks for it."""
+
+
+OUTCOMES = {
+    "met": ("Met", "every claim was reached by both tenants, its control held, and no rule fired"),
+    "broken": ("Broken", "a finding contradicts it"),
+    "inert": ("Inert", "the feature it speaks of does not work, so nothing is shown"),
+    "not_exercised": ("Not exercised", "some of it was not reached, or cannot be shown in this bot"),
+}
+"""What can become of a demand of the documents."""
+
+
+def outcomes(requirements: list[dict[str, Any]]) -> str:
+    """``5 met, 2 broken``: how many demands ended how."""
+    counts = {name: sum(one["outcome"] == name for one in requirements) for name in OUTCOMES}
+    return ", ".join(f"{count} {OUTCOMES[name][0].lower()}" for name, count in counts.items() if count)
 
 
 def rule(name: str) -> RuleWords:

@@ -8,12 +8,14 @@ from harness.plan import Deviation, Plan, Step
 from harness.principal import TwinSpec
 from harness.record import (
     CellRecord,
+    ClaimRecord,
     ErrorRecord,
     FindingRecord,
     ItemRecord,
     MatrixCell,
     OverlayRecord,
     Performance,
+    RequirementRecord,
     RunInfo,
     RunRecord,
     Soundness,
@@ -244,6 +246,33 @@ def make_record(size: int = 24, leaks: int = 8, **changes: Any) -> RunRecord:
             overlays=overlays,
         ),
         "performance": Performance(plans_per_second=27.5, overhead_ratio=1.42, fork_ms=11.2),
+        "requirements": (
+            RequirementRecord(
+                id="runtime-keys",
+                number=4,
+                text="Tenants at work at the same time keep their values.",
+                source="STRAT",
+                outcome="broken",
+                why="values of timers stay apart: 1 finding (shared-key)",
+                findings=tuple(finding.fingerprint for finding in made[:1]),
+                claims=(
+                    ClaimRecord(
+                        about="values of timers stay apart",
+                        outcome="broken",
+                        why="1 finding (shared-key)",
+                        cells=tuple(cell for item in rows[:1] for cell in item.cells[:1]),
+                    ),
+                ),
+            ),
+            RequirementRecord(
+                id="self-check",
+                number=6,
+                text="Starting reports old files.",
+                source="DISK",
+                outcome="not_exercised",
+                why="this bot has no <self-check>",
+            ),
+        ),
         "unclaimed": (
             UnclaimedRecord(
                 sink="key",
