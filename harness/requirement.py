@@ -239,10 +239,11 @@ def _owned(claim: Claim, known: Sequence[Table] | None, wanted: tuple[str, ...])
     tables = [t for t in known if any(fnmatch.fnmatchcase(t.name, glob) for glob in claim.owned)]
     if not tables:
         return [("not_exercised", "no such table exists in this bot")]
-    bare = [table.name for table in tables if not set(wanted) <= set(table.owners)]
+    bare = {table.name for table in tables if not set(wanted) <= set(table.owners)}
+    lacks = {column: [table.name for table in tables if column not in table.owners] for column in wanted}
     slow = [table.name for table in tables if table.name not in bare and not table.indexed(wanted[0])]
     if bare:
-        return [("broken", f"without {' and '.join(wanted)}: {', '.join(bare)}")]
+        return [("broken", "; ".join(f"no {name} in {', '.join(mine)}" for name, mine in lacks.items() if mine))]
     if slow:
         return [("broken", f"no key or index starts with {wanted[0]}: {', '.join(slow)}")]
     return [("met", f"{len(tables)} tables carry {' and '.join(wanted)}, indexed")]

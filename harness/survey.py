@@ -8,6 +8,7 @@ import gc
 import inspect
 import io
 import os
+import re
 import sqlite3
 import sys
 import types
@@ -46,6 +47,7 @@ _PASSING = (
     BaseException, type, types.ModuleType, io.IOBase,
 )  # fmt: skip
 _LRU = type(functools.lru_cache(len))
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _SQLITE = b"SQLite format 3\0"
 
 
@@ -245,8 +247,20 @@ def _functions(code: _Code, wanted: Sequence[str]) -> Iterator[Function]:
 
 def _function(module: str, name: str, function: types.FunctionType) -> Function:
     try:
-        parameters = str(inspect.signature(function))
+        parameters = ", ".join(map(_parameter, inspect.signature(function).parameters.values()))
     except (ValueError, TypeError):
-        parameters = "(...)"
+        parameters = "..."
     kind = "coroutine" if inspect.iscoroutinefunction(function) else "function"
-    return Function(module=module, name=name, parameters=parameters, kind=kind)
+    return Function(module=module, name=name, parameters=f"({parameters})", kind=kind)
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    """Name and type. Of a default only that there is one: its text would be the bot's code, or an address."""
+    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    kind = parameter.annotation
+    said = "" if kind is parameter.empty else f": {kind if isinstance(kind, str) else _ADDRESS.sub('', _named(kind))}"
+    return f"{stars}{parameter.name}{said}" + ("" if parameter.default is parameter.empty else " = ...")
+
+
+def _named(kind: Any) -> str:
+    return kind.__qualname__ if isinstance(kind, type) else inspect.formatannotation(kind)
