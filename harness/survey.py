@@ -256,7 +256,7 @@ def _function(module: str, name: str, function: types.FunctionType) -> Function:
 
 def _parameter(parameter: inspect.Parameter) -> str:
     """Name and type. Of a default only that there is one: its text would be the bot's code, or an address."""
-    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    stars = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}.get(parameter.kind.name, "")
     kind = parameter.annotation
     said = "" if kind is parameter.empty else f": {kind if isinstance(kind, str) else _ADDRESS.sub('', _named(kind))}"
     return f"{stars}{parameter.name}{said}" + ("" if parameter.default is parameter.empty else " = ...")
