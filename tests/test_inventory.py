@@ -45,7 +45,7 @@ def test_containers_say_how_they_are_watched_and_objects_their_cells(found: Inve
     streams = next(one for one in found.containers if one.surface == f"{BOT}.streams.streams._streams")
     assert (streams.kind, streams.watched) == ("dict", "every access")
     assert streams.elements > 0
-    stream = next(one for one in found.holders if one.surface == f"{BOT}.streams.streams._streams[]")
+    stream = next(one for one in found.holders if one.surface == f"{BOT}.streams.streams._streams[][]")
     assert {"channel", "credential"} <= set(stream.cells)
 
 
