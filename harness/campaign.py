@@ -138,10 +138,12 @@ class Campaign:
     def run(self) -> RunRecord:
         """Everything, in order. On Ctrl-C what was found so far is shrunk no further, but kept and recorded."""
         actions = [*self.target.actions(), *self.pool.ready.calls]
-        tour = strategies.tour(actions)
+        claimed = self.riskmap.dimensions(self.facts.name, self.facts.generation)
+        tour = strategies.tour(actions, claimed)
         self.check_soundness(tour)
         asked = requirement.plans(self.requirements, self.facts.name, actions)
-        plans = tour + asked + strategies.generate(actions, self.profile.plans, self.seed)
+        drawn = strategies.generate(actions, self.profile.plans, self.seed, strategies.ways(claimed))
+        plans = tour + asked + drawn
         if self.requirements:
             self.tables = self.pool.survey(Plan()).tables
         try:
@@ -310,7 +312,10 @@ class Campaign:
     def record(self) -> RunRecord:
         """The record of what has happened so far."""
         findings = {fingerprint: w.finding for fingerprint, w in self.found.items()}
-        owners = {fingerprint: attribute(f, self.riskmap, self.facts.name) for fingerprint, f in findings.items()}
+        owners = {
+            fingerprint: attribute(w.finding, self.riskmap, self.facts.name, w.dimensions)
+            for fingerprint, w in self.found.items()
+        }
         entries = {fingerprint: w.entries for fingerprint, w in self.found.items()}
         matcher = Matcher(self.coverage)
         # What a selection leaves out is claimed all the same.
@@ -319,7 +324,7 @@ class Campaign:
             decide(
                 item, facts=self.facts, matcher=matcher, findings=findings,
                 attributed=[f for f, ids in owners.items() if item.id in ids],
-                entries=entries,
+                entries=entries, dimensions={fingerprint: w.dimensions for fingerprint, w in self.found.items()},
                 killed={o.name: o.right_rule for o in self.overlay_records if o.kind == "fault" and item.id in o.items},
             )
             for item in self.riskmap.items

@@ -67,13 +67,15 @@ def overlays(
 
         base = PROFILES[profile]
         plain = msgspec.structs.replace(base, plans=base.plans if plans is None else plans, overlays=False)
-        campaign = Campaign(pool, target, riskmap.load(target.risk_map()), plain, profile_name=profile, report=progress)
+        whole = riskmap.load(target.risk_map())
+        campaign = Campaign(pool, target, whole, plain, profile_name=profile, report=progress)
         interrupted = campaign.run().run.interrupted
         campaign.progress.phase, campaign.progress.plans = "overlays", 0
         campaign.progress.total = len(target.overlays())
         try:
             if not interrupted:
-                campaign.try_overlays(strategies.tour(list(target.actions())), only, small=True)
+                claimed = whole.dimensions(target.facts().name, target.facts().generation)
+                campaign.try_overlays(strategies.tour(list(target.actions()), claimed), only, small=True)
         except KeyboardInterrupt:
             interrupted = True
         records = campaign.overlay_records

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from harness.principal import SHARED
 from harness.rules._evidence import TWINS
 from harness.trace import Access, Trace
 
@@ -49,7 +50,7 @@ class Coverage:
             stack = trace.stacks[access.stack] if 0 <= access.stack < len(trace.stacks) else ()
             reach = Reach(
                 access.sink, access.surface, stack, access.entry, _twin(access), dimension, access.op,
-                access.ambient in TWINS, _held(access) and not failing, failing,
+                access.ambient in (*TWINS, SHARED), _held(access) and not failing, failing,
             )  # fmt: skip
             counts[reach] = counts.get(reach, 0) + 1 + int(access.detail.get("repeats", 0))
         for record in trace.steps:

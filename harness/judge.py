@@ -53,7 +53,7 @@ def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
     for finding in found:
         access = evidence.trace.accesses[finding.seqs[-1]]
         cause: int | None = None
-        slots = [m.slot for m in access.marks if m.label == finding.source and finding.source in TWINS]
+        slots = [m.slot for m in evidence.scope.marks(access) if m.label == finding.source and finding.source in TWINS]
         if finding.rule == "canary-flow":
             earlier = [crossed.get((finding.source, finding.observer, slot)) for slot in slots]
             if earlier and all(index is not None for index in earlier):

@@ -11,9 +11,11 @@ from typing import Literal
 import msgspec
 
 Label = str
-"""`A`, `B` (twins of a plan); `-` no identity at all; `?` an identity that is none of the twins'."""
+"""`A`, `B` (twins of a plan); `-` no identity at all; `=` the tenant both belong to, and nothing that tells them apart;
+`?` an identity that is none of the twins'."""
 
 MISSING: Label = "-"
+SHARED: Label = "="
 STRANGER: Label = "?"
 
 DIMENSION_FIELDS = {"T": "tenant", "A": "agent", "C": "chat", "P": "platform"}
@@ -75,7 +77,8 @@ class Twins(msgspec.Struct, frozen=True, kw_only=True):
         return {"A": self.a, "B": self.b}[label]
 
     def label_of(self, identity: dict[str, str | None] | None) -> Label:
-        """Whose identity this is: `A`, `B`, `-` (nothing that tells the twins apart), `?` (neither's).
+        """Whose identity this is: `A`, `B`, `=` (both's: it names their common tenant), `-` (nothing that tells), `?`
+        (neither's).
 
         `identity` maps field names (tenant, agent, chat, platform, user, credential) to values; absent or empty
         values say nothing. Only fields in which the twins differ can tell them apart.
@@ -93,5 +96,5 @@ class Twins(msgspec.Struct, frozen=True, kw_only=True):
             told = True
             matches &= {label for label, known in (("A", mine), ("B", theirs)) if known == value}
         if not told:
-            return MISSING
+            return SHARED if identity.get("tenant") == self.a.tenant == self.b.tenant else MISSING
         return next(iter(matches)) if len(matches) == 1 else STRANGER

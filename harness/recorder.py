@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from harness.failures import Failures
 from harness.flow import FLOW
-from harness.principal import MISSING, Label, Twins
+from harness.principal import MISSING, SHARED, Label, Twins
 from harness.trace import Access, Fault, Mark, Site
 
 MAX_FRAMES = 80
@@ -94,9 +94,9 @@ class Recorder:
             return self.twins.label_of(_plain(self._ambient()))
 
     def label(self, identity: Mapping[str, str | None] | None) -> Label | None:
-        """The twin an identity names; None when it names nobody that matters."""
+        """The twin an identity names; None when it names nobody that matters, or both."""
         label = self.twins.label_of(_plain(identity))
-        return None if label == MISSING else label
+        return None if label in (MISSING, SHARED) else label
 
     def marks(self, *data: str | bytes) -> tuple[Mark, ...]:
         """Every distinct canary in the given texts."""

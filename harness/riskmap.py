@@ -74,12 +74,15 @@ class RiskItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
-    """An *absent* cell ready for judging: whose demand, on which sink and entry, in which places of the bot."""
+    """A cell ready for judging: whose demand, on which sink and entry, in which places of the bot. *absent*: nothing
+    is ever written there; *apart*: twins that differ in `dimension` alone never meet there."""
 
     item: str
     sink: str
     entry: str
     patterns: tuple[Pattern, ...]
+    predicate: Predicate = "absent"
+    dimension: str = "T"
 
 
 class RiskMap(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,14 +99,26 @@ class RiskMap(msgspec.Struct, frozen=True, kw_only=True):
         return RiskMap(items=chosen)
 
     def demands(self, target: str) -> tuple[Demand, ...]:
-        """What must never be written in the bot of that name."""
+        """What must never be written in the bot of that name, and what it keeps apart within one tenant."""
         return tuple(
-            Demand(item=item.id, sink=cell.sink, entry=cell.entry, patterns=item.places[target])
+            Demand(
+                item=item.id, sink=cell.sink, entry=cell.entry, patterns=item.places[target],
+                predicate=cell.predicate, dimension=cell.dimension,
+            )
             for item in self.items
             if target in item.places
             for cell in item.cells
-            if cell.predicate == "absent"
-        )
+            if cell.predicate == "absent" or (cell.predicate == "apart" and cell.dimension != "T")
+        )  # fmt: skip
+
+    def dimensions(self, target: str, generation: str) -> dict[str, frozenset[str]]:
+        """Every dimension that cells of items in this bot claim, with the entries they claim it on."""
+        found: dict[str, set[str]] = {}
+        for item in self.items:
+            if target in item.places and item.generation == generation:
+                for cell in item.cells:
+                    found.setdefault(cell.dimension, set()).add(cell.entry)
+        return {dimension: frozenset(entries) for dimension, entries in found.items()}
 
 
 def load(path: Path) -> RiskMap:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -26,6 +26,8 @@ ADVANCES = (1, 1, 3, 3, 10, 10, 45, 330)
 enough for its slow timers."""
 DIMENSIONS = ("T", "T", "TA")
 """How twins differ unless told otherwise; the difference in tenant alone is the harder one and the more frequent."""
+WITHIN = ("A", "C", "P")
+"""Differences within one tenant: two agents, two chats of one agent, one chat id on two platforms."""
 
 KINDS: tuple[Literal["hold", "delay"], ...] = ("hold", "delay")
 BATCH = 6
@@ -134,6 +136,13 @@ def _batch(actions: Sequence[Action], count: int, batch_seed: int, dimensions: S
     return made
 
 
+def ways(claimed: Collection[str]) -> tuple[str, ...]:
+    """How often twins differ in what, where cells claim the dimensions `claimed`: differences in tenant make up two
+    thirds or more."""
+    within = [letter for letter in WITHIN if letter in claimed]
+    return (*DIMENSIONS * len(within), *within, *within[:1]) if within else DIMENSIONS
+
+
 def _variants(action: Action) -> Iterator[dict[str, Any]]:
     """Payloads that together take every choice of every field once."""
     fields = {
@@ -145,11 +154,12 @@ def _variants(action: Action) -> Iterator[dict[str, Any]]:
         yield {name: choices[min(turn, len(choices) - 1)] for name, choices in fields.items()}
 
 
-def tour(actions: Sequence[Action]) -> list[Plan]:
+def tour(actions: Sequence[Action], claimed: Mapping[str, Collection[str]] = {}) -> list[Plan]:
     """Every action with every choice, done by both twins, in both orders and both ways of differing.
 
-    It makes reach independent of chance: what a target offers is tried even by the shortest campaign. Calls that the
-    harness found come last.
+    It makes reach independent of chance: what a target offers is tried even by the shortest campaign. `claimed` maps
+    dimensions to the entries on which cells claim them: there twins differ within one tenant as well. Calls that
+    the harness found come last.
     """
     found: list[Plan] = []
     calls = [action for action in actions if action.call]
@@ -162,6 +172,10 @@ def tour(actions: Sequence[Action]) -> list[Plan]:
         for turn, payload in enumerate(_variants(action)):
             for dimension, pictures in (("T", "equal"), ("TA", "marked")):
                 found.append(_around(action, payload, warm, dimension, pictures, turn))
+            for dimension in WITHIN:
+                if action.entry in claimed.get(dimension, ()):
+                    family = ("marked", "equal")[turn % 2]
+                    found.append(_around(action, payload, warm, dimension, family, turn))
     return found + calls_tour(actions, calls)
 
 

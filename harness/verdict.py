@@ -7,9 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 
 from harness.coverage import Coverage, Reach
 from harness.finding import Finding
+from harness.principal import DIMENSION_FIELDS
 from harness.record import CellRecord, ItemRecord, VerdictName
 from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
 from harness.rules._evidence import TWINS
+from harness.rules._scope import coarsest
 from harness.target import Facts
 
 ENOUGH = 20
@@ -18,11 +20,17 @@ ENOUGH = 20
 CONTEXT_RULES = frozenset(("context-missing", "context-mismatch"))
 
 
-def attribute(finding: Finding, riskmap: RiskMap, target: str) -> tuple[str, ...]:
+def attribute(
+    finding: Finding, riskmap: RiskMap, target: str, dimensions: Collection[str] = ()
+) -> tuple[str, ...]:
     """Ids of the items a finding belongs to: one of the item's patterns matches a place of it and one of its cells
-    claims the sink (a ``context`` cell claims the context rules on every sink)."""
+    claims the sink (a ``context`` cell claims the context rules on every sink). What only twins of one tenant show
+    (`dimensions`: all that met it, default its own) belongs to items with a cell of that dimension."""
     found = []
+    met = {coarsest(dimension) for dimension in dimensions or (finding.dimension,)}
     for item in riskmap.items:
+        if not met & {letter for cell in item.cells for letter in cell.dimension}:
+            continue
         sinks = {cell.sink for cell in item.cells}
         everywhere = "context" in sinks and finding.rule in CONTEXT_RULES
         if any(
@@ -77,9 +85,10 @@ def decide(
     attributed: Sequence[str],
     killed: Mapping[str, bool],
     entries: Mapping[str, Collection[str]] = {},
+    dimensions: Mapping[str, Collection[str]] = {},
 ) -> ItemRecord:
-    """The verdict of one item. `attributed` are fingerprints; `entries` says on which entries each was met (default:
-    its own); `killed` maps the fault overlays that stand for the item
+    """The verdict of one item. `attributed` are fingerprints; `entries` and `dimensions` say on which entries and by
+    which twins each was met (default: its own); `killed` maps the fault overlays that stand for the item
     to whether they were found by the right rule."""
 
     def record(verdict: VerdictName, why: str, cells: Sequence[CellRecord] = ()) -> ItemRecord:
@@ -97,8 +106,11 @@ def decide(
     if not patterns:
         return record("not_applicable", item.note or "its module does not exist in this bot")
     reached = matcher.of(patterns)
-    mine = [(findings[f], entries.get(f, frozenset((findings[f].entry,)))) for f in attributed]
-    cells = [measure(cell, reached, mine, matcher) for cell in item.cells]
+    mine = [
+        (findings[f], entries.get(f, frozenset((findings[f].entry,))), dimensions.get(f, (findings[f].dimension,)))
+        for f in attributed
+    ]
+    cells = [measure(cell, reached, mine, matcher, facts) for cell in item.cells]
     if attributed:
         rules = sorted({findings[f].rule for f in attributed})
         return record("open", f"{len(attributed)} finding(s): {', '.join(rules)}", cells)
@@ -131,10 +143,11 @@ def _behind(patterns: Sequence[Pattern], facts: Facts) -> str:
 def measure(
     cell: Cell,
     reached: Sequence[tuple[Reach, int]],
-    findings: Sequence[tuple[Finding, Collection[str]]],
+    findings: Sequence[tuple[Finding, Collection[str], Collection[str]]],
     matcher: Matcher,
+    facts: Facts,
 ) -> CellRecord:
-    """One cell as measured. `findings` are the item's, each with the entries that reached it.
+    """One cell as measured. `findings` are the item's, each with the entries and the dimensions that reached it.
 
     Only twins that differ in the cell's dimensions and in nothing else show it: two agents of one tenant are not kept
     apart by a bot that keeps tenants apart.
@@ -159,10 +172,16 @@ def measure(
         )  # fmt: skip
 
     if any(
-        cell.entry in entries and (cell.sink == "context" or any(cell.sink == p.sink for p in f.places))
-        for f, entries in findings
+        cell.entry in entries
+        and (cell.sink == "context" or any(cell.sink == p.sink for p in f.places))
+        and any(coarsest(dimension) in cell.dimension for dimension in dimensions)
+        for f, entries, dimensions in findings
     ):
         return record("open", "a rule fired", bool(held) if mine else None)
+    field = DIMENSION_FIELDS[coarsest(cell.dimension)]
+    if field not in ("tenant", *facts.scoping) and cell.entry not in facts.speaks.get(field, ()):
+        why = f"nobody acts as one {field} alone on {cell.entry}, so nothing could be told apart there"
+        return record("not_exercised", why, None)
     if cell.predicate == "absent":
         if mine:
             return record("open", f"written {count} times, though it must never be", None)

@@ -211,7 +211,17 @@ def test_accesses_of_another_entry_sink_place_or_code_do_not_count() -> None:
 def test_a_cell_is_not_met_by_twins_that_differ_in_something_else() -> None:
     assert cell(item(), both(), dimension="C").state == "not_exercised"
     assert cell(item(Cell(sink="row", entry="api", dimension="C")), both()).state == "not_exercised"
-    assert cell(item(Cell(sink="row", entry="api", dimension="C")), both(), dimension="C").state == "closed"
+    chats = msgspec.structs.replace(FACTS, speaks={"chat": ("api",)})
+    claimed = item(Cell(sink="row", entry="api", dimension="C"))
+    assert verdict(claimed, both(), dimension="C", facts=chats).cells[0].state == "closed"
+
+
+def test_a_chat_is_not_kept_apart_where_nobody_acts_as_one_chat() -> None:
+    claimed = item(Cell(sink="row", entry="api", dimension="C"))
+    (made,) = verdict(claimed, both(), dimension="C").cells
+    assert (made.state, made.why) == (
+        "not_exercised", "nobody acts as one chat alone on api, so nothing could be told apart there"
+    )  # fmt: skip
 
 
 ABSENT = Cell(sink="row", entry="api", predicate="absent")

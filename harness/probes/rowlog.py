@@ -59,10 +59,12 @@ class Call(msgspec.Struct):
 
 
 class RowLog:
-    """Records accesses of the sink ``row``. `owners` maps owner columns (lower case) to the principal's field."""
+    """Records accesses of the sink ``row``. `owners` maps owner and place columns (lower case) to the principal's
+    field; `declared` are those that make a table tenant-scoped."""
 
     def __init__(self, listener: Callable[[RowEvent], None] | None) -> None:
         self.owners: dict[str, str] = {}
+        self.declared: frozenset[str] = frozenset()
         self._listener = listener
         self._columns: dict[tuple[str, ...], dict[str, str]] = {}
         self._writers: dict[tuple[str, str], Label] = {}
@@ -75,6 +77,10 @@ class RowLog:
 
     def owner_columns(self, table: TableInfo) -> dict[str, str]:
         """See `RowProbe.owner_columns`."""
+        told = self._told_by(table)
+        return {name: field for name, field in told.items() if name.lower() in self.declared}
+
+    def _told_by(self, table: TableInfo) -> dict[str, str]:
         known = self._columns.get(table.columns)
         if known is None:
             known = {name: self.owners[name.lower()] for name in table.columns if name.lower() in self.owners}
@@ -161,11 +167,9 @@ class RowLog:
             self._writers.pop((table.name, key), None)
         else:
             new_key = _key(table, event.new)
-            if not self.owner_columns(table):
-                writer = owner or self._writer(recorder)
-                self._writers.pop((table.name, key), None)
-                if writer is not None:
-                    self._writers[(table.name, new_key)] = writer
+            writer = self._writers.pop((table.name, key), None) or self._writer(recorder)
+            if writer is not None:
+                self._writers[(table.name, new_key)] = writer
             new_owner, owned_by = self._owner_of(recorder, event, event.new, new_key)
         texts = {
             value: None
@@ -244,23 +248,33 @@ class RowLog:
     def _owner_of(
         self, recorder: Recorder, event: RowEvent, image: dict[str, Any] | None, key: str
     ) -> tuple[Label | None, str]:
-        names = tuple(self.owner_columns(event.table))
+        names = tuple(self._told_by(event.table))
         if image is None:
-            return None, "columns" if names else "first-writer"
+            return None, "columns" if self._tells(recorder, names) else "first-writer"
         return self._owner(recorder, event.table, names, tuple(image[name] for name in names), key)
 
     def _owner(
         self, recorder: Recorder, table: TableInfo, names: tuple[str, ...], values: tuple[Any, ...], key: str
     ) -> tuple[Label | None, str]:
-        if not names:
-            return self._writers.get((table.name, key)), "first-writer"
         told = (names, values)
         if told not in self._labels:
             identity: dict[str, str | None] = {}
             for name, value in zip(names, values, strict=True):
                 identity[self.owners[name.lower()]] = None if value is None else _text(value)
             self._labels[told] = recorder.label(identity)
-        return self._labels[told], "columns"
+        label = self._labels[told]
+        if label in ("A", "B") or self._tells(recorder, names):
+            return label, "columns"
+        # No column tells these twins apart: all that is known is who wrote the row first.
+        return self._writers.get((table.name, key)), "first-writer"
+
+    def _tells(self, recorder: Recorder, names: Iterable[str]) -> bool:
+        """Whether the columns are owner columns, and of twins under one tenant one of them tells."""
+        twins = recorder.twins
+        fields = {self.owners[name.lower()] for name in names if name.lower() in self.declared}
+        if twins.a.tenant != twins.b.tenant:
+            return bool(fields)
+        return any(getattr(twins.a, field) != getattr(twins.b, field) for field in fields)
 
     def _writer(self, recorder: Recorder) -> Label | None:
         ambient = recorder.ambient()

@@ -48,7 +48,9 @@ class RowProbe:
     def install(self, facts: Facts) -> None:
         """Wrap `sqlite3.connect`. Connections opened before stay unwatched."""
         self._facts = facts
-        self.log.owners = {name.lower(): field for name, field in facts.owner_columns.items()}
+        self.log.declared = frozenset(name.lower() for name in facts.owner_columns)
+        told = {**facts.place_columns, **facts.owner_columns}
+        self.log.owners = {name.lower(): field for name, field in told.items()}
         plain_connect = sqlite3.connect
         classes = self._classes
 

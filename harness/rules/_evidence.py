@@ -11,6 +11,7 @@ import msgspec
 from harness.finding import Finding
 from harness.principal import MISSING, Label
 from harness.riskmap import Demand
+from harness.rules._scope import Scope
 from harness.target import Facts, Region
 from harness.trace import Access, Trace
 
@@ -43,14 +44,16 @@ class Evidence:
         self.trace = trace
         self.facts = facts
         self.demands = tuple(demands)
+        self.scope = Scope(trace, facts, demands)
         self._regions: dict[tuple[str, str, int], bool] = {}
         self._shared: dict[tuple[str, str], bool] = {}
         self._wrong = {record.index for record in trace.steps if record.wrong}
         self._calls = {record.index for record in trace.steps if record.call}
 
     def accesses(self, *sinks: str, ops: Iterable[str] = ()) -> Iterator[Access]:
-        """Accesses of these sinks (all when none named) and operations, without declared sharing, declared
-        pre-authentication regions and the harness's own planted ones."""
+        """Accesses of these sinks (all when none named) and operations that rules may judge, with the marks that count:
+        without declared sharing, declared pre-authentication regions, the harness's own planted ones and what the twins
+        of this plan share by right (see `Scope`)."""
         wanted = frozenset(ops)
         for access in self.trace.accesses:
             if sinks and access.sink not in sinks:
@@ -59,7 +62,9 @@ class Evidence:
                 continue
             if access.step == -2 or self.is_shared(access) or self.in_region(access):
                 continue
-            yield access
+            judged = self.scope.judged(access)
+            if judged is not None:
+                yield judged
 
     def is_wrong(self, step: int) -> bool:
         """Whether the step carried a wrong identity, or none."""

@@ -10,10 +10,11 @@ from harness.rules._evidence import Evidence, place
 
 def demanded_absence(evidence: Evidence) -> Iterator[Finding]:
     """A write matches the place of an *absent* cell (a legacy file that must not come back, say)."""
-    if not evidence.demands:
+    demands = [demand for demand in evidence.demands if demand.predicate == "absent"]
+    if not demands:
         return
     for access in evidence.accesses("row", "file", "key", ops=("write", "rebind")):
-        for demand in evidence.demands:
+        for demand in demands:
             if demand.sink != access.sink or demand.entry not in ("*", access.entry):
                 continue
             if any(p.matches(access.sink, access.surface, evidence.stack(access)) for p in demand.patterns):

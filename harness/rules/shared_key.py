@@ -32,7 +32,7 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
                 written[cell] = access
             continue
         writer = evidence.claim(first).label or ""
-        why = _about_a_tenant(first, access, writer, claim.label)
+        why = _about_a_tenant(first, access, writer, claim.label, evidence.scope.by_right)
         if why:
             verb = "overwrites" if access.op in ("write", "rebind") else "meets"
             message = f"{claim.label} {verb} {place(access)}, which {writer} wrote: {why}"
@@ -43,16 +43,15 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
             written[cell] = access
 
 
-def _about_a_tenant(first: Access, access: Access, writer: str, other: str) -> str:
+def _about_a_tenant(first: Access, access: Access, writer: str, other: str, by_right: frozenset[str]) -> str:
     """Why the cell is about a tenant, in words; empty when it is not."""
     identity = first.detail.get("identity") or {}
     if identity.get("own"):
         return ""  # the key itself tells the tenants apart; meeting it is foreign-read's matter
-    # A platform is shared by right: every tenant's bot may be on it.
-    shared = [name for name in identity.get("shared") or [] if name != "platform"]
+    shared = [name for name in identity.get("shared") or [] if name not in by_right]
     if shared:
         return f"its key is made of the {' and '.join(shared)} that both share"
-    if first.detail.get("picture") or access.detail.get("picture"):
+    if "picture" not in by_right and (first.detail.get("picture") or access.detail.get("picture")):
         return "it is found by the content of a picture that both sent"
     if access.op not in ("write", "rebind"):
         if has_mark(access, writer) or has_mark(first, writer):
