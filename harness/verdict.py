@@ -20,9 +20,7 @@ ENOUGH = 20
 CONTEXT_RULES = frozenset(("context-missing", "context-mismatch"))
 
 
-def attribute(
-    finding: Finding, riskmap: RiskMap, target: str, dimensions: Collection[str] = ()
-) -> tuple[str, ...]:
+def attribute(finding: Finding, riskmap: RiskMap, target: str, dimensions: Collection[str] = ()) -> tuple[str, ...]:
     """Ids of the items a finding belongs to: one of the item's patterns matches a place of it and one of its cells
     claims the sink (a ``context`` cell claims the context rules on every sink). What only twins of one tenant show
     (`dimensions`: all that met it, default its own) belongs to items with a cell of that dimension."""

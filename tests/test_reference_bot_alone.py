@@ -53,7 +53,7 @@ class Ear:
 
 @asynccontextmanager
 async def running(
-    folder: Path, pictures: Any = "equal", patch: Callable[[Patcher], None] | None = None
+    folder: Path, pictures: Any = "equal", patch: Callable[[Patcher], None] | None = None, dimension: str = "T"
 ) -> AsyncIterator[tuple[ReferenceTarget, Twins, Ear]]:
     """The bot, patched, started, with both twins' accounts."""
     patcher = Patcher()
@@ -61,7 +61,7 @@ async def running(
     target, ear = ReferenceTarget(), Ear()
     target.prepare(folder)
     target.boot(folder)
-    twins = target.twins(TwinSpec(pictures=pictures))
+    twins = target.twins(TwinSpec(pictures=pictures, dimension=dimension))
     target.enter(folder, twins, ear)
     if patch is not None:
         patch(patcher)
@@ -268,8 +268,3 @@ def test_start_up_handlers_only_register(tmp_path: Path) -> None:
         assert set(commands.REGISTRY) == {"note", "notes", "name"}
 
     play(tmp_path, body)
-
-
-def test_twins_that_the_bot_does_not_claim_to_keep_apart_are_refused() -> None:
-    with pytest.raises(UsageError, match="name T or A"):
-        ReferenceTarget().twins(TwinSpec(dimension="C"))

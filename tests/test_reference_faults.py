@@ -31,12 +31,14 @@ from tests.test_reference_bot_alone import Ear, play, until
 Leak = Callable[[ReferenceTarget, Twins, Ear], Awaitable[bool]]
 """Whether B meets what is A's."""
 
-LEAKS: dict[str, Leak] = {}
+LEAKS: dict[str, tuple[Leak, str]] = {}
 
 
-def leak(name: str) -> Callable[[Leak], Leak]:
+def leak(name: str, dimension: str = "T") -> Callable[[Leak], Leak]:
+    """The leak that a fault opens between twins that differ in `dimension`."""
+
     def keep(function: Leak) -> Leak:
-        LEAKS[name] = function
+        LEAKS[name] = function, dimension
         return function
 
     return keep
@@ -412,14 +414,67 @@ async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
     return bool(store.StreamRow.get().channel == "stale")
 
 
+# -- within one tenant: the twins differ in their agent, chat or platform alone ------------------------------------
+
+
+@leak("config-by-tenant", dimension="A")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    with act(twins.a):
+        config.settings.get("persona", "style")
+    with act(twins.b):
+        return bool(config.settings.get("persona", "style") == twins.a.secrets["prompt"])
+
+
+@leak("description-by-tenant", dimension="A")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    for who in (twins.a, twins.b):
+        await target.deliver("api", "picture", who, {"slot": "picture"})
+    with act(twins.b):
+        return twins.a.secrets["description"] in str([row.text for row in store.MessageRow.read()])
+
+
+@leak("stream-id-without-chat", dimension="C")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    return await one_stream(target, twins)
+
+
+@leak("history-of-all-chats", dimension="C")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    for who in (twins.a, twins.b):
+        await api(target, who, "{message}")
+    with act(twins.b):
+        rows = await messages.recent(streams.stream_id(twins.b.platform, twins.b.chat), 20)
+    return any(row.text == twins.a.secrets["message"] for row in rows)
+
+
+@leak("last-message-of-the-agent", dimension="C")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "{message}")
+    with act(twins.b):
+        return twins.a.secrets["message"] in streams.last(streams.stream_id(twins.b.platform, twins.b.chat))
+
+
+@leak("stream-id-without-platform", dimension="P")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    return await one_stream(target, twins)
+
+
+async def one_stream(target: ReferenceTarget, twins: Twins) -> bool:
+    for who in (twins.a, twins.b):
+        await api(target, who, "hi")
+    with act(twins.a):
+        return len(streams.own()) == 1
+
+
 def crosses(folder: Path, name: str, *, broken: bool) -> bool:
     fault = next(fault for fault in FAULTS if fault.name == name)
+    shows, dimension = LEAKS[name]
     answers: list[bool] = []
 
     async def body(target: ReferenceTarget, twins: Twins, ear: Ear) -> None:
-        answers.append(await LEAKS[name](target, twins, ear))
+        answers.append(await shows(target, twins, ear))
 
-    play(folder, body, patch=fault.apply if broken else None)
+    play(folder, body, patch=fault.apply if broken else None, dimension=dimension)
     return answers[0]
 
 

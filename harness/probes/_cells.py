@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -345,6 +346,8 @@ class Ledger:
             "by": cell.by if cell is not None else None,
             "identity": self._named(recorder, text),
         }
+        if isinstance(value, (dict, list, set, deque)):
+            detail["nests"] = True
         if more:
             detail.update(more)
         access = recorder.access(

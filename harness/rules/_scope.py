@@ -94,7 +94,7 @@ class Scope:
 
     def _is_partition(self, access: Access) -> bool:
         """Whether the access only passes through a level of nested containers, whose cells are watched themselves."""
-        if access.sink != "key" or access.op not in ("read", "iterate"):
+        if not access.detail.get("nests") or access.op not in ("read", "iterate"):
             return False
         identity = access.detail.get("identity") or {}
         shared = set(identity.get("shared") or ())
@@ -114,12 +114,8 @@ def _nested(accesses: Sequence[Access]) -> dict[str, set[str]]:
     """Containers whose values are watched containers themselves, by surface: the keys that lead to one."""
     found: dict[str, set[str]] = {}
     for access in accesses:
-        if access.sink != "key" or "[]" not in access.surface:
-            continue
-        parts = access.key.split("/")
-        keys = {"/".join(parts[:count]) for count in range(1, len(parts) + 1)}
-        at = access.surface.find("[]")
-        while at >= 0:
-            found.setdefault(access.surface[:at], set()).update(keys)
-            at = access.surface.find("[]", at + 2)
+        if access.sink == "key" and access.surface.endswith("[]"):
+            parts = access.key.split("/")
+            keys = {"/".join(parts[:count]) for count in range(1, len(parts) + 1)}
+            found.setdefault(access.surface.removesuffix("[]"), set()).update(keys)
     return found
