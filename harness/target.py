@@ -86,8 +86,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     `owner_columns` maps column names that carry an owner to the principal's field (``tenant_id`` -> ``tenant``).
     `place_columns` maps column names that say where something was said to ``chat`` or ``platform``.
     `scoping` is the set of fields a tenant-scoped row must be told apart by, in the bot's own design.
-    `speaks` names, for ``chat`` and ``platform``, the entries on which a principal acts as that chat or platform and not
-    as the agent whose chats they all are.
+    `speaks` names, for ``chat`` and ``platform``, the entries on which a principal acts as that chat or platform and
+    not as the agent whose chats they all are.
     `refuses` says whether the generation this bot claims must refuse a call without context (True) or fall
     back (False). `packages` are the top-level module names that belong to the bot. `plumbing` are globs over
     ``path:function`` of frames that every access passes (an ORM's base class, a config proxy): a finding is named by

@@ -37,8 +37,9 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
     `seq` orders the accesses of a run. `step` indexes the plan's steps (-1: boot or a bare timer). `actor` is the
     lineage's principal (None for boot and bare timers); `ambient` is what the bot's own context said at that
-    moment (`A`, `B`, `=` the tenant that both share, `-` nothing, `?` somebody else). `direct` is true when the access happened in the step's own
-    task or in what it calls, false in a task that was spawned from it: there lineage is evidence, not proof.
+    moment (`A`, `B`, `=` the tenant that both share, `-` nothing, `?` somebody else). `direct` is true when the access
+    happened in the step's own task or in what it calls, false in a task that was spawned from it: there lineage is
+    evidence, not proof.
     `surface` names the place without its content: a table, container path, path pattern, config section, model
     name. `key` names the record inside it. `owner` is who owned the record before the access, as its owner
     columns, path or first writer say; `new_owner` who owns it after a write. `marks` are the canaries in what

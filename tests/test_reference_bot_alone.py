@@ -18,7 +18,6 @@ from fixtures.reference_bot.streams import streams
 from fixtures.reference_bot.tasks import NobodyAwake, manager
 from fixtures.targets import reference_model
 from fixtures.targets.reference import ReferenceTarget
-from harness.errors import UsageError
 from harness.principal import Principal, Twins, TwinSpec
 from harness.target import Patcher
 

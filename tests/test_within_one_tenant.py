@@ -1,4 +1,4 @@
-"""Twins of one tenant are judged where the bot's design, the place itself or a cell of the risk map keeps them apart."""
+"""Twins of one tenant are judged where the bot's design, the place or a cell of the risk map keeps them apart."""
 
 from __future__ import annotations
 

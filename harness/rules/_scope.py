@@ -1,5 +1,5 @@
-"""What twins share by right. Two tenants share nothing; two agents of one tenant share what is the tenant's; two chats of
-one agent share everything but what is a chat's."""
+"""What twins share by right. Two tenants share nothing; two agents of one tenant share what is the tenant's; two
+chats of one agent share everything but what is a chat's."""
 
 from __future__ import annotations
 
