@@ -20,6 +20,9 @@ STRANGER: Label = "?"
 
 DIMENSION_FIELDS = {"T": "tenant", "A": "agent", "C": "chat", "P": "platform"}
 
+NESTING = frozenset(("tenant", "agent", "platform"))
+"""Fields by which bots nest containers: ``{tenant: {agent: ...}}``."""
+
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """One identity that can act on the bot.

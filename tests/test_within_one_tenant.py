@@ -114,7 +114,7 @@ def test_what_is_sent_to_another_chat_has_crossed() -> None:
 
 def nested(inner: str) -> list[Access]:
     """{tenant: {agent: ...}}: both agents pass through the tenant's cell; `inner` is the key B meets inside."""
-    outer = {**named("tenant"), "nests": True}
+    outer = {**named("tenant"), "nests": "container"}
     shelf: dict[str, Any] = {"surface": "bot.last", "key": "'tenant_A'"}
     cell: dict[str, Any] = {"surface": "bot.last[]", "key": f"'tenant_A'/'{inner}'"}
     return [
@@ -138,6 +138,18 @@ def test_what_is_kept_directly_under_the_tenant_is() -> None:
 def test_a_shelf_that_is_not_watched_inside_is_judged_itself() -> None:
     made, _, passed, _ = nested("x")
     assert "foreign-read" in rules("A", made, passed)
+
+
+def test_a_shelf_whose_keys_are_identities_again_needs_no_watching_inside() -> None:
+    made, _, passed, _ = nested("x")
+    level = msgspec.structs.replace(passed, detail={**named("tenant"), "nests": "levels"})
+    assert rules("A", made, level) == []
+
+
+def test_an_agent_may_look_through_its_chats_but_not_at_what_was_said() -> None:
+    row: dict[str, Any] = {"surface": "streams", "owner": "A", "actor": "B", "detail": {"owned_by": "columns"}}
+    assert rules("C", access(**row)) == []
+    assert rules("C", access(**row, marks="A")) == ["foreign-read"]
 
 
 def test_a_finding_among_twins_of_one_tenant_belongs_to_items_that_claim_the_dimension() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness import recorder as _recorder
 from harness.flow import FLOW
-from harness.principal import Label
+from harness.principal import NESTING, Label
 from harness.probes._text import Identities, cut, key_text, render
 from harness.recorder import Recorder
 from harness.trace import Access, Mark
@@ -22,6 +22,9 @@ OwnerOfKey = Callable[[str, str], Mapping[str, str | None] | None]
 
 BULK = 8
 """An `update` or `extend` of more cells than this is recorded once for each owner it met."""
+
+LEVELS = 8
+"""Keys of a contained dict that are looked at to tell a further level of identities from data."""
 
 _HERE = str(Path(__file__).resolve().parent)
 
@@ -347,7 +350,7 @@ class Ledger:
             "identity": self._named(recorder, text),
         }
         if isinstance(value, (dict, list, set, deque)):
-            detail["nests"] = True
+            detail["nests"] = self._nesting(recorder, value)
         if more:
             detail.update(more)
         access = recorder.access(
@@ -360,6 +363,14 @@ class Ledger:
         if self._identities is None or self._identities[0] is not recorder:
             self._identities = (recorder, Identities(recorder.twins))
         return self._identities[1].of(text)
+
+    def _nesting(self, recorder: Recorder, value: Any) -> str:
+        """``levels`` where a dict's own keys are identities again, else ``container``."""
+        if not isinstance(value, dict):
+            return "container"
+        named = [self._named(recorder, key_text(key)) for key in itertools.islice(dict.__iter__(value), LEVELS)]
+        fields = [{name.partition(":")[0] for name in (*found["shared"], *found["own"])} for found in named]
+        return "levels" if fields and all(field and field <= NESTING for field in fields) else "container"
 
     def _repeat(self, place: Place, op: str, key: str, ambient: Label) -> tuple[Any, ...]:
         """Names a read that says nothing new: same flow, same context, same code line, unchanged place."""

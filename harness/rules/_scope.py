@@ -7,15 +7,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness.principal import DIMENSION_FIELDS
+from harness.principal import DIMENSION_FIELDS, NESTING
 from harness.riskmap import Demand
 from harness.target import Facts
 from harness.trace import Access, Mark, Trace
 
 TWINS = ("A", "B")
-
-PARTITIONS = frozenset(("tenant", "agent", "platform"))
-"""Fields by which containers nest: a cell under these alone, which holds a watched container, is no datum."""
 
 BY_RIGHT = {
     "T": ("platform",),
@@ -73,7 +70,9 @@ class Scope:
             return access.new_owner in TWINS
         if access.sink == "row":
             told = access.owner in TWINS or access.new_owner in TWINS
-            return told and access.detail.get("owned_by") == "columns"
+            # An agent may look through its chats; what was said in one must not be found so.
+            said = access.op != "read" or any(mark.label == access.owner for mark in self.marks(access))
+            return told and said and access.detail.get("owned_by") == "columns"
         identity = access.detail.get("identity") or {}
         own = {name.partition(":")[0] for name in identity.get("own") or ()}
         # A chat is a chat of a platform: what is kept by chat is kept by platform.
@@ -98,11 +97,12 @@ class Scope:
             return False
         identity = access.detail.get("identity") or {}
         shared = set(identity.get("shared") or ())
-        if identity.get("own") or not shared or not shared <= PARTITIONS:
+        if identity.get("own") or not shared or not shared <= NESTING:
             return False
         if self._nested is None:
             self._nested = _nested(self._trace.accesses)
-        return access.key in self._nested.get(access.surface, ())
+        # A container made within the step is watched from the next look on; that its keys go on with identities shows.
+        return access.detail["nests"] == "levels" or access.key in self._nested.get(access.surface, ())
 
 
 def coarsest(dimension: str) -> str:

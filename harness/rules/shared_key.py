@@ -32,6 +32,8 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
                 written[cell] = access
             continue
         writer = evidence.claim(first).label or ""
+        if access.sink == "row" and access.op == "read" and access.owner == writer and has_mark(access, writer):
+            continue  # foreign-read says so
         why = _about_a_tenant(first, access, writer, claim.label, evidence.scope.by_right)
         if why:
             verb = "overwrites" if access.op in ("write", "rebind") else "meets"
