@@ -255,3 +255,15 @@ def test_keys_and_digests_hold_no_memory_address(tmp_path: Path) -> None:
     assert "0x" not in writes[0].key
     assert all(len(a.key) <= 120 for a in writes)
     assert writes[1].key != writes[2].key
+
+
+def test_a_cell_says_whether_it_holds_a_container_and_a_further_level_of_identities(tmp_path: Path) -> None:
+    bot = Bot(tmp_path, store=STORE)
+    held = {"level": {"agent1": {"x": "canaryA"}}, "shelf": {"x": "canaryA"}, "list": ["canaryA"], "text": "canaryA"}
+    with bot.run() as session:
+        session.as_("A")
+        for key, value in held.items():
+            bot["store"].TABLE[key] = value
+        written = session.on(f"{bot.name}.store.TABLE", "write")
+    nests = {access.key: access.detail.get("nests") for access in written}
+    assert nests == {"'level'": "levels", "'shelf'": "container", "'list'": "container", "'text'": None}
