@@ -36,8 +36,8 @@ def pool() -> Iterator[Pool]:
 
 
 def plans(dimension: str) -> list[Plan]:
-    """The tour over messages and pictures, by twins that differ in `dimension`."""
-    actions = [action for action in TARGET.actions() if action.name in ("text", "mention", "picture")]
+    """The tour over mentions and pictures, by twins that differ in `dimension`."""
+    actions = [action for action in TARGET.actions() if action.name in ("mention", "picture")]
     everything = tour(actions, dict.fromkeys("ACP", ("api",)))
     return [plan for plan in everything if plan.twins.dimension == dimension]
 
