@@ -106,6 +106,11 @@ def test_a_row_whose_columns_name_the_chat_shows_it() -> None:
     assert rules("C", access(**row, marks="A", detail={"owned_by": "first-writer"})) == []
 
 
+def test_where_nobody_acts_as_one_chat_there_is_nothing_to_keep_apart() -> None:
+    row: dict[str, Any] = {"surface": "streams", "op": "write", "owner": "A", "actor": "B", "lineage": "B.1"}
+    assert rules("C", access(**row, entry="timer", detail={"owned_by": "columns"})) == []
+
+
 def test_what_is_sent_to_another_chat_has_crossed() -> None:
     sent: dict[str, Any] = {"sink": "outbound", "op": "write", "surface": "api", "new_owner": "B"}
     assert rules("C", access(**sent, marks="A")) == ["canary-flow"]
