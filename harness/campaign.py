@@ -317,6 +317,7 @@ class Campaign:
             for fingerprint, w in self.found.items()
         }
         entries = {fingerprint: w.entries for fingerprint, w in self.found.items()}
+        dimensions = {fingerprint: w.dimensions for fingerprint, w in self.found.items()}
         matcher = Matcher(self.coverage)
         # What a selection leaves out is claimed all the same.
         whole = load(self.target.risk_map())
@@ -324,7 +325,7 @@ class Campaign:
             decide(
                 item, facts=self.facts, matcher=matcher, findings=findings,
                 attributed=[f for f, ids in owners.items() if item.id in ids],
-                entries=entries, dimensions={fingerprint: w.dimensions for fingerprint, w in self.found.items()},
+                entries=entries, dimensions=dimensions,
                 killed={o.name: o.right_rule for o in self.overlay_records if o.kind == "fault" and item.id in o.items},
             )
             for item in self.riskmap.items
@@ -347,7 +348,9 @@ class Campaign:
             unclaimed=unclaimed(self.surfaces, whole.items),
             requirements=requirement.decide_all(
                 self.requirements, self.facts, whole,
-                Evidence(matcher=matcher, findings=findings, entries=entries, tables=self.tables),
+                Evidence(
+                    matcher=matcher, findings=findings, entries=entries, dimensions=dimensions, tables=self.tables
+                ),
             ),
             witnesses={f: w.plan.to_json() for f, w in self.found.items()},
         )  # fmt: skip

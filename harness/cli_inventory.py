@@ -89,8 +89,9 @@ def inventory(
 
 def _listing(target: Target, pool: Pool, show: Ticker) -> Listing:
     facts = target.facts()
-    items = riskmap.load(target.risk_map()).items
-    plans = strategies.tour([*target.actions(), *pool.ready.calls])
+    known = riskmap.load(target.risk_map())
+    items = known.items
+    plans = strategies.tour([*target.actions(), *pool.ready.calls], known.dimensions(facts.name, facts.generation))
     coverage, surfaces = Coverage(), Surfaces(facts)
     for number, outcome in enumerate(pool.map(plans), 1):
         show.say(f"tour: {number}/{len(plans)}")

@@ -19,6 +19,7 @@ from harness.plan import Plan, Step
 from harness.principal import TwinSpec
 from harness.record import CellRecord, ClaimRecord, OutcomeName, RequirementRecord, VerdictName
 from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
+from harness.rules._scope import coarsest
 from harness.target import Action, Facts
 from harness.verdict import CONTEXT_RULES, Matcher, measure
 
@@ -80,13 +81,14 @@ class Requirements(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What a campaign knows that requirements are held against. `entries` says on which entries each finding was met;
-    `tables` is None where no inventory was taken."""
+    """What a campaign knows that requirements are held against. `entries` and `dimensions` say where each finding
+    was met; `tables` is None where no inventory was taken."""
 
     matcher: Matcher
     findings: Mapping[str, Finding]
     entries: Mapping[str, Collection[str]]
     tables: Sequence[Table] | None
+    dimensions: Mapping[str, Collection[str]] = {}
 
 
 def beside(riskmap: Path) -> tuple[Requirement, ...]:
@@ -184,8 +186,11 @@ def _claim(claim: Claim, facts: Facts, riskmap: RiskMap, evidence: Evidence) -> 
     measured = [
         measure(
             cell, reached,
-            [(found, evidence.entries.get(f, (found.entry,))) for f, found in mine.items() if _fits(cell, found)],
-            evidence.matcher,
+            [
+                (found, evidence.entries.get(f, (found.entry,)), evidence.dimensions.get(f, (found.dimension,)))
+                for f, found in mine.items() if _fits(cell, found)
+            ],
+            evidence.matcher, facts,
         )
         for cell in cells
     ]  # fmt: skip
@@ -204,7 +209,9 @@ def _claim(claim: Claim, facts: Facts, riskmap: RiskMap, evidence: Evidence) -> 
 
 def _broken(cell: CellRecord, finding: Finding, evidence: Evidence, fingerprint: str) -> bool:
     entries = evidence.entries.get(fingerprint, (finding.entry,))
-    return cell.state == "open" and cell.entry in entries and cell.sink in (finding.sink, "context")
+    dimensions = evidence.dimensions.get(fingerprint, (finding.dimension,))
+    met = cell.entry in entries and any(coarsest(dimension) in cell.dimension for dimension in dimensions)
+    return cell.state == "open" and met and cell.sink in (finding.sink, "context")
 
 
 def _resolved(claim: Claim, target: str, riskmap: RiskMap) -> tuple[tuple[Pattern, ...], tuple[Cell, ...]]:
