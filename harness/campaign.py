@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 import harness
-from harness import requirement, strategies
+from harness import contrast, requirement, strategies
 from harness.coverage import Coverage
 from harness.errors import SoundnessError
 from harness.finding import Finding, absorb
@@ -139,10 +139,12 @@ class Campaign:
         """Everything, in order. On Ctrl-C what was found so far is shrunk no further, but kept and recorded."""
         actions = [*self.target.actions(), *self.pool.ready.calls]
         claimed = self.riskmap.dimensions(self.facts.name, self.facts.generation)
-        tour = strategies.tour(actions, claimed)
+        tour = strategies.tour(actions, claimed, self.facts.hostile)
         self.check_soundness(tour)
         asked = requirement.plans(self.requirements, self.facts.name, actions)
-        drawn = strategies.generate(actions, self.profile.plans, self.seed, strategies.ways(claimed))
+        drawn = strategies.generate(
+            actions, self.profile.plans, self.seed, strategies.ways(claimed), hostile=self.facts.hostile
+        )
         plans = tour + asked + drawn
         if self.requirements:
             self.tables = self.pool.survey(Plan()).tables
@@ -271,6 +273,7 @@ class Campaign:
         self.found = {name: known for name, known in self.found.items() if name in kept}
 
     def _confirm(self) -> None:
+        contrast.settle(self)
         for fingerprint, witnessed in self.found.items():
             plan, _ = shrink(
                 witnessed.plan,

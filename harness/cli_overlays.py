@@ -75,7 +75,8 @@ def overlays(
         try:
             if not interrupted:
                 claimed = whole.dimensions(target.facts().name, target.facts().generation)
-                campaign.try_overlays(strategies.tour(list(target.actions()), claimed), only, small=True)
+                tour = strategies.tour(list(target.actions()), claimed, target.facts().hostile)
+                campaign.try_overlays(tour, only, small=True)
         except KeyboardInterrupt:
             interrupted = True
         records = campaign.overlay_records

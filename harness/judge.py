@@ -8,7 +8,7 @@ import msgspec
 
 from harness.finding import Finding, absorb
 from harness.riskmap import Demand
-from harness.rules import registry
+from harness.rules import forged, registry
 from harness.rules._evidence import TWINS, Evidence
 from harness.target import Facts
 from harness.trace import Trace
@@ -26,14 +26,15 @@ def judge(trace: Trace, facts: Facts, demands: Sequence[Demand] = ()) -> list[Fi
     `demands` are the risk map's claims that something is never written. A canary that has crossed once shows again
     in whatever is made of it (the config read, then the prompt, the reply, the row of the reply). The first crossing is
     the finding, the later ones are what it `reaches`. So with a flow that has no context: its first access is the
-    finding, or where it is nobody's flow its first access of each sink.
+    finding, or where it is nobody's flow its first access of each sink. All that goes wrong in a step whose payload
+    names the other twin is one finding of that step.
     """
     evidence = Evidence(trace, facts, demands)
     found: list[Finding] = []
     for rule in registry().values():
         found.extend(rule(evidence))
     found.sort(key=lambda finding: finding.seqs[-1])
-    return _folded(_causes(proven(found), evidence))
+    return _folded(forged.fold(_causes(proven(found), evidence), evidence))
 
 
 def proven(found: Sequence[Finding]) -> list[Finding]:

@@ -18,6 +18,10 @@ MISSING: Label = "-"
 SHARED: Label = "="
 STRANGER: Label = "?"
 
+PUBLIC = ("tenant", "agent", "platform", "chat", "user", "credential")
+"""Fields of a principal that the other one's payload may name (`Principal.render`); the credential stands for what
+somebody who has come by it may put into a message."""
+
 DIMENSION_FIELDS = {"T": "tenant", "A": "agent", "C": "chat", "P": "platform"}
 
 NESTING = frozenset(("tenant", "agent", "platform"))
@@ -48,10 +52,14 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         """The four dimensions by field name."""
         return {field: getattr(self, field) for field in DIMENSION_FIELDS.values()}
 
-    def render(self, template: str) -> str:
-        """Fill ``{slot}`` with this principal's secret of that slot; unknown slots stay as written."""
+    def render(self, template: str, other: Principal | None = None) -> str:
+        """Fill ``{slot}`` with this principal's secret of that slot, and ``{other.field}`` with that field of `other`
+        (`PUBLIC`); what is unknown stays as written."""
         for slot, token in self.secrets.items():
             template = template.replace("{" + slot + "}", token)
+        if other is not None and "{other." in template:
+            for field in PUBLIC:
+                template = template.replace("{other." + field + "}", getattr(other, field))
         return template
 
 
@@ -60,12 +68,16 @@ class TwinSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     `dimension` names the fields that differ (``T``, ``A``, ``C``, ``P`` or several, as ``TA``). `pictures` says
     whether both send the same picture bytes (collisions by content) or marked ones (canary in the picture).
+    `hostile` names a family of ids that are easily taken for one (`harness.hostile`), made from `parts`; empty for
+    ordinary ids.
     """
 
     dimension: str = "T"
     pictures: Literal["equal", "marked"] = "equal"
     locale: str = "zh_CN"
     seed: int = 0
+    hostile: str = ""
+    parts: tuple[str, ...] = ()
 
 
 class Twins(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +90,10 @@ class Twins(msgspec.Struct, frozen=True, kw_only=True):
     def of(self, label: Label) -> Principal:
         """The principal with that label. Raises KeyError on any other label."""
         return {"A": self.a, "B": self.b}[label]
+
+    def other(self, label: Label) -> Principal:
+        """The principal that has not that label. Raises KeyError on any other label."""
+        return {"A": self.b, "B": self.a}[label]
 
     def label_of(self, identity: dict[str, str | None] | None) -> Label:
         """Whose identity this is: `A`, `B`, `=` (both's: it names their common tenant), `-` (nothing that tells), `?`

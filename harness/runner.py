@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import containment
+from harness import containment, forgery
 from harness.arguments import Unmet
 from harness.clock import VirtualClock, real_perf_counter
 from harness.errors import ContainmentError, IsolationError, UsageError
@@ -243,7 +243,7 @@ class _Run:
             if step.entry == "world" and step.action == "configure":
                 if who is None:
                     raise UsageError("a configure step needs a principal")
-                await self.target.configure(who, _rendered(step.payload, who))
+                await self.target.configure(who, forgery.rendered(step.payload, who, self.twins))
                 value: Any = None
             elif (step.entry, step.action) in self.rig.calls and who is not None:
                 outcome, value = await self._call(index, step, who)
@@ -251,7 +251,7 @@ class _Run:
                 self.recorder.failures.arm(step.who, step.payload, self.target.actions())
                 value = None
             else:
-                payload = _rendered(step.payload, who) if who else dict(step.payload)
+                payload = forgery.rendered(step.payload, who, self.twins) if who else dict(step.payload)
                 value = await self.target.deliver(step.entry, step.action, who, payload)
             if who is not None and value is not None:
                 self._seen(who, step, value)
@@ -303,6 +303,7 @@ class _Run:
             last_seq=len(self.recorder.accesses), started=started, ended=self.loop.time(), outcome=outcome,
             detail=detail, crossed=index in self.crossed, call=place in self.rig.calls,
             wrong=place in self.wrong and self.wrong[place].is_wrong(step.payload),
+            forged=forgery.named(step.payload, self.twins) if step.who else (),
         )  # fmt: skip
 
     async def _plant(self) -> None:
@@ -357,17 +358,6 @@ def _follow(access: Any, seq: int, marks: tuple[Any, ...]) -> Any:
     import msgspec
 
     return msgspec.structs.replace(access, seq=seq, marks=marks, detail={"split": True})
-
-
-def _rendered(value: Any, who: Principal) -> Any:
-    """`value` with every text rendered for `who`."""
-    if isinstance(value, str):
-        return who.render(value)
-    if isinstance(value, dict):
-        return {key: _rendered(item, who) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_rendered(item, who) for item in value]
-    return value
 
 
 def _where(error: BaseException) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from harness import hostile
 from harness.plan import Deviation, Plan, Step
 
 BUDGET = 48
@@ -122,7 +123,9 @@ def _tape_cuts(plan: Plan) -> Iterator[Plan]:
 
 
 def _plainer(plan: Plan) -> Iterator[Plan]:
-    """The same plan with less in it: default twins and seed, no gaps and joins, short texts."""
+    """The same plan with less in it: ordinary twins or shorter ids, default seed, no gaps and joins, short texts."""
+    for twins in hostile.plainer(plan.twins):
+        yield msgspec.structs.replace(plan, twins=twins)
     yield msgspec.structs.replace(plan, seed=0, twins=msgspec.structs.replace(plan.twins, seed=0))
     yield msgspec.structs.replace(plan, steps=tuple(_bare(step) for step in plan.steps))
     for index, step in enumerate(plan.steps):
@@ -132,5 +135,7 @@ def _plainer(plan: Plan) -> Iterator[Plan]:
 
 
 def _bare(step: Step) -> Step:
-    payload = {k: "{message}" if isinstance(v, str) and "{" in v else v for k, v in step.payload.items()}
+    payload = {
+        k: "{message}" if isinstance(v, str) and "{" in v and "{other." not in v else v for k, v in step.payload.items()
+    }
     return msgspec.structs.replace(step, payload=payload, gap=0.0, join=False)

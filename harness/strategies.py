@@ -8,6 +8,8 @@ from typing import Any, Literal
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from harness import impostors
+from harness.forgery import names_other
 from harness.plan import Deviation, Plan, Step
 from harness.principal import TwinSpec
 from harness.target import Action
@@ -37,6 +39,10 @@ TWIN_SEEDS = 8
 """Twins of so many seeds are drawn from; few, so that a target may keep what it derives from them."""
 
 
+HOSTILE = 12
+"""One generated plan in so many has twins with hostile ids, where the target admits any."""
+
+
 def _field(kind: Any) -> st.SearchStrategy[Any]:
     if kind == "text":
         return st.sampled_from(TEXTS)
@@ -56,7 +62,11 @@ def payloads(action: Action) -> st.SearchStrategy[dict[str, Any]]:
 
 @st.composite
 def plans(
-    draw: st.DrawFn, actions: Sequence[Action], dimensions: Sequence[str] = DIMENSIONS, longest: int = 10
+    draw: st.DrawFn,
+    actions: Sequence[Action],
+    dimensions: Sequence[str] = DIMENSIONS,
+    longest: int = 10,
+    hostile: Sequence[str] = (),
 ) -> Plan:
     """One plan: steps of both twins over every entry, often the same step of both side by side, a few deviations.
 
@@ -70,6 +80,8 @@ def plans(
         pictures=draw(st.sampled_from(("equal", "marked"))),
         seed=draw(st.integers(0, TWIN_SEEDS - 1)),
     )
+    if hostile and draw(st.integers(0, HOSTILE - 1)) == 0:
+        spec = draw(impostors.specs(hostile, TWIN_SEEDS))
     steps: list[Step] = []
     count = draw(st.integers(2, longest))
     while len(steps) < count:
@@ -107,20 +119,26 @@ def plans(
 
 
 def generate(
-    actions: Sequence[Action], count: int, campaign_seed: int, dimensions: Sequence[str] = DIMENSIONS
+    actions: Sequence[Action],
+    count: int,
+    campaign_seed: int,
+    dimensions: Sequence[str] = DIMENSIONS,
+    hostile: Sequence[str] = (),
 ) -> list[Plan]:
-    """`count` plans, the same for the same seed. Hypothesis only generates: judging and shrinking are ours, since
+    """`count` plans, the same for the same seed; `hostile` are the families of ids to draw from. Hypothesis only generates: judging and shrinking are ours, since
     one exception a plan would hide every leak but the first. A generation run dwells on variants of what it drew
     first, so that many short ones spread better than a long one."""
     made: list[Plan] = []
     turn = 0
     while len(made) < count:
-        made += _batch(actions, min(BATCH, count - len(made)), campaign_seed * 100_003 + turn, dimensions)
+        made += _batch(actions, min(BATCH, count - len(made)), campaign_seed * 100_003 + turn, dimensions, hostile)
         turn += 1
     return made
 
 
-def _batch(actions: Sequence[Action], count: int, batch_seed: int, dimensions: Sequence[str]) -> list[Plan]:
+def _batch(
+    actions: Sequence[Action], count: int, batch_seed: int, dimensions: Sequence[str], hostile: Sequence[str]
+) -> list[Plan]:
     made: list[Plan] = []
 
     @seed(batch_seed)
@@ -128,7 +146,7 @@ def _batch(actions: Sequence[Action], count: int, batch_seed: int, dimensions: S
         max_examples=count, database=None, deadline=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    @given(plans(actions, dimensions))
+    @given(plans(actions, dimensions, hostile=hostile))
     def collect(plan: Plan) -> None:
         made.append(plan)
 
@@ -147,15 +165,18 @@ def _variants(action: Action) -> Iterator[dict[str, Any]]:
     """Payloads that together take every choice of every field once."""
     fields = {
         name: list(TEXTS[:1]) if kind == "text" else [1] if kind == "int" else [False, True] if kind == "flag"
-        else list(kind) if isinstance(kind, (list, tuple)) else [kind]
+        else [choice for choice in kind if not names_other(choice)] if isinstance(kind, (list, tuple)) else [kind]
         for name, kind in action.payload.items()
     }  # fmt: skip
     for turn in range(max((len(choices) for choices in fields.values()), default=1)):
         yield {name: choices[min(turn, len(choices) - 1)] for name, choices in fields.items()}
 
 
-def tour(actions: Sequence[Action], claimed: Mapping[str, Collection[str]] = {}) -> list[Plan]:
-    """Every action with every choice, done by both twins, in both orders and both ways of differing.
+def tour(
+    actions: Sequence[Action], claimed: Mapping[str, Collection[str]] = {}, hostile: Sequence[str] = ()
+) -> list[Plan]:
+    """Every action with every choice, done by both twins, in both orders and both ways of differing; then every payload
+    that names the other twin, and every family of hostile ids (`harness.impostors`).
 
     It makes reach independent of chance: what a target offers is tried even by the shortest campaign. `claimed` maps
     dimensions to the entries on which cells claim them: there twins differ within one tenant as well. Calls that
@@ -176,6 +197,7 @@ def tour(actions: Sequence[Action], claimed: Mapping[str, Collection[str]] = {})
                 if action.entry in claimed.get(dimension, ()):
                     family = ("marked", "equal")[turn % 2]
                     found.append(_around(action, payload, warm, dimension, family, turn))
+    found += impostors.forging(actions) + impostors.colliding(actions, hostile)
     return found + calls_tour(actions, calls)
 
 

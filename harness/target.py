@@ -23,6 +23,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     `payload` maps each payload field to what may stand there: a list of choices, or one of the words ``text``
     (a template that names secrets), ``int``, ``flag``. `principal` is false for steps nobody acts (a bare tick).
     `wrong` maps payload fields to the choices that carry a wrong identity or none: a call the bot must refuse.
+    A choice whose texts hold ``{other.tenant}`` (or another field of `harness.principal.PUBLIC`) names the other twin:
+    the bot must go on acting for whoever sent it.
     `weight` is how often, relative to the others, a generated plan takes this action. `call` is true for one that the
     harness found in the booted bot and carries out itself (`harness.offers`).
     """
@@ -91,7 +93,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     `refuses` says whether the generation this bot claims must refuse a call without context (True) or fall
     back (False). `packages` are the top-level module names that belong to the bot. `plumbing` are globs over
     ``path:function`` of frames that every access passes (an ORM's base class, a config proxy): a finding is named by
-    the first frame above them.
+    the first frame above them. `hostile` are the families of ids (`harness.hostile`) that the bot must keep apart.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     timers: tuple[Timer, ...] = ()
     threads: tuple[str, ...] = ()
     plumbing: tuple[str, ...] = ()
+    hostile: tuple[str, ...] = ()
 
 
 class Patcher:

@@ -72,7 +72,8 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     """When a step ran (access sequence numbers and virtual seconds) and how it ended: ``ok``, ``raised``, ``refused``
     (a request answered with an error), ``unmet`` (nothing to call it with), ``cancelled`` or ``contained``. `wrong`: it
     carried a wrong identity, or none. `crossed`: it was called with ids of the other principal. `call`: it called a
-    function or route that the harness found by itself."""
+    function or route that the harness found by itself. `forged`: the payload fields that named the other twin, as
+    ``path=field``."""
 
     index: int
     entry: str
@@ -87,6 +88,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     wrong: bool = False
     crossed: bool = False
     call: bool = False
+    forged: tuple[str, ...] = ()
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

@@ -143,7 +143,8 @@ def test_without_a_tenant_everything_refuses(tmp_path: Path) -> None:
 
 def test_a_forged_tenant_in_a_message_decides_nothing(tmp_path: Path) -> None:
     async def body(target: ReferenceTarget, twins: Twins, ear: Ear) -> None:
-        await target.deliver("api", "text", twins.a, {"text": "/note mine", "forge": True})
+        forged = {"tenant_id": twins.b.tenant, "agent_id": twins.b.agent}
+        await target.deliver("api", "text", twins.a, {"text": "/note mine", "extra": forged})
         assert [row.tenant_id for row in store.NoteRow.select()] == [twins.a.tenant]
 
     play(tmp_path, body)

@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from harness.naming import Names, whole
 from harness.principal import Twins
 
 MAX_DEPTH = 4
@@ -222,14 +223,11 @@ class Identities:
 
     def __init__(self, twins: Twins) -> None:
         self._shared: list[tuple[str, re.Pattern[str]]] = []
-        self._own: list[tuple[str, re.Pattern[str]]] = []
         for field in self.FIELDS:
             mine, theirs = getattr(twins.a, field), getattr(twins.b, field)
             if mine == theirs:
                 self._add(self._shared, field, mine)
-            else:
-                self._add(self._own, f"{field}:A", mine)
-                self._add(self._own, f"{field}:B", theirs)
+        self._own = Names(twins, self.FIELDS)
         for slot, content in twins.a.pictures.items():
             # What is found by the digest of a picture that both sent is found by both.
             if twins.b.pictures.get(slot) == content:
@@ -239,12 +237,11 @@ class Identities:
     @staticmethod
     def _add(table: list[tuple[str, re.Pattern[str]]], name: str, value: str) -> None:
         if value:
-            # `group_1` must not be found in `group_12`.
-            table.append((name, re.compile(rf"(?<![0-9A-Za-z]){re.escape(value)}(?![0-9A-Za-z])")))
+            table.append((name, whole(value)))
 
     def of(self, text: str) -> dict[str, list[str]]:
         """``{"shared": [field, ...], "own": ["field:label", ...]}`` for the values found in `text`."""
         return {
             "shared": list(dict.fromkeys(name for name, pattern in self._shared if pattern.search(text))),
-            "own": [name for name, pattern in self._own if pattern.search(text)],
+            "own": [f"{field}:{label}" for field, labels in self._own.labels(text).items() for label in sorted(labels)],
         }

@@ -7,9 +7,10 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import PurePosixPath
+from urllib.parse import quote
 
 from harness.flow import FLOW
 from harness.principal import DIMENSION_FIELDS, Twins
@@ -21,6 +22,7 @@ _UUID = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?=[0-9a-fA-F]*[0-9])[0-9a-fA-F]{8,}(?![0-9A-Za-z])")
 _DIGITS = re.compile(r"[0-9]{5,}")
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}")
+_UNSAFE = re.compile(r"[^a-zA-Z0-9_.-]")
 _SHORT = 5  # identity values shorter than this count only as a whole part, or a platform "qq" would eat words
 
 DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
@@ -55,8 +57,17 @@ def _values(twins: Twins) -> tuple[str, ...]:
     for principal in (twins.a, twins.b):
         own = [getattr(principal, field) for field in DIMENSION_FIELDS.values()]
         own += [principal.user, principal.credential, *principal.secrets.values()]
-        both.append(frozenset(value for value in own if value))
+        both.append(frozenset(form for value in own if value for form in _forms(value)))
     return _of_twins(*both)
+
+
+def _forms(value: str) -> Iterator[str]:
+    """The value and what bots make of it for a path: escaped, or with a substitute for what is unsafe there."""
+    yield value
+    if not value.isalnum() or not value.isascii():
+        escaped = quote(value, safe="")
+        yield from (escaped, escaped.replace(".", "%2E"))
+        yield from (_UNSAFE.sub(substitute, value) for substitute in ("_", "-"))
 
 
 def _anonymous(part: str, values: Iterable[str]) -> str:

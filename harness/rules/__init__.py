@@ -12,7 +12,17 @@ Rule = Callable[[Evidence], Iterator[Finding]]
 
 def registry() -> dict[str, Rule]:
     """Every rule by name, in the order in which a report lists them."""
-    from harness.rules import absence, canary_flow, constraint, context, default_fallback, foreign, shared_key, unscoped
+    from harness.rules import (
+        absence,
+        canary_flow,
+        constraint,
+        context,
+        default_fallback,
+        foreign,
+        forged,
+        shared_key,
+        unscoped,
+    )
 
     return {
         "foreign-read": foreign.foreign_read,
@@ -26,4 +36,5 @@ def registry() -> dict[str, Rule]:
         "unscoped-constraint": constraint.unscoped_constraint,
         "unscoped-statement": unscoped.unscoped_statement,
         "demanded-absence": absence.demanded_absence,
+        "forged-identity": forged.forged_identity,
     }

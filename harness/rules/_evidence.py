@@ -49,12 +49,19 @@ class Evidence:
         self._shared: dict[tuple[str, str], bool] = {}
         self._wrong = {record.index for record in trace.steps if record.wrong}
         self._calls = {record.index for record in trace.steps if record.call}
+        # A credential that the harness itself put into the other's payload proves nothing wherever it shows.
+        self._lent = {
+            ("B" if record.who == "A" else "A", "credential")
+            for record in trace.steps
+            if any(place.endswith("=credential") for place in record.forged)
+        }
 
     def accesses(self, *sinks: str, ops: Iterable[str] = ()) -> Iterator[Access]:
         """Accesses of these sinks (all when none named) and operations that rules may judge, with the marks that count:
         without declared sharing, declared pre-authentication regions, the harness's own planted ones and what the twins
         of this plan share by right (see `Scope`)."""
         wanted = frozenset(ops)
+        lent = self._lent
         for access in self.trace.accesses:
             if sinks and access.sink not in sinks:
                 continue
@@ -62,6 +69,9 @@ class Evidence:
                 continue
             if access.step == -2 or self.is_shared(access) or self.in_region(access):
                 continue
+            if lent and any((m.label, m.slot) in lent for m in access.marks):
+                rest = tuple(m for m in access.marks if (m.label, m.slot) not in lent)
+                access = msgspec.structs.replace(access, marks=rest)
             judged = self.scope.judged(access)
             if judged is not None:
                 yield judged

@@ -34,7 +34,8 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
         writer = evidence.claim(first).label or ""
         if access.sink == "row" and access.op == "read" and access.owner == writer and has_mark(access, writer):
             continue  # foreign-read says so
-        why = _about_a_tenant(first, access, writer, claim.label, evidence.scope.by_right)
+        hostile = bool(evidence.trace.twins.spec.hostile)
+        why = _about_a_tenant(first, access, writer, claim.label, evidence.scope.by_right, hostile)
         if why:
             verb = "overwrites" if access.op in ("write", "rebind") else "meets"
             message = f"{claim.label} {verb} {place(access)}, which {writer} wrote: {why}"
@@ -45,10 +46,15 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
             written[cell] = access
 
 
-def _about_a_tenant(first: Access, access: Access, writer: str, other: str, by_right: frozenset[str]) -> str:
-    """Why the cell is about a tenant, in words; empty when it is not."""
+def _about_a_tenant(
+    first: Access, access: Access, writer: str, other: str, by_right: frozenset[str], hostile: bool
+) -> str:
+    """Why the cell is about a tenant, in words; empty when it is not. `hostile`: the twins' ids are easily confused."""
     identity = first.detail.get("identity") or {}
-    if identity.get("own"):
+    own = {name.rpartition(":")[2] for name in identity.get("own") or ()}
+    if len(own) > 1 and hostile:
+        return "ids that differ read the same where its key joins them"
+    if own:
         return ""  # the key itself tells the tenants apart; meeting it is foreign-read's matter
     shared = [name for name in identity.get("shared") or [] if name not in by_right]
     if shared:

@@ -1,0 +1,73 @@
+"""Whose ids stand in a text: whole ids only, and where one id stands inside another the longer one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from harness.principal import Label, Twins
+
+Spelling = Callable[[str], str]
+"""How a bot writes an id in a key or path (made safe for a file name, say)."""
+
+
+def as_written(value: str) -> str:
+    """The id as it is."""
+    return value
+
+
+class Names:
+    """Finds in keys and paths the ids in which two twins differ.
+
+    An id counts only where no letter or digit touches it (``t1`` is not in ``t10``), and not where it is part of a longer
+    id of the same kind (tenant ``a`` is not meant by ``a_b`` while the other's tenant is ``a_b``).
+    """
+
+    def __init__(
+        self, twins: Twins, fields: Sequence[str] = ("tenant", "agent"), spellings: Iterable[Spelling] = (as_written,)
+    ) -> None:
+        spellings = tuple(spellings)
+        self._twins = twins
+        self._patterns: list[tuple[str, Label, re.Pattern[str]]] = []
+        for field in fields:
+            if getattr(twins.a, field) == getattr(twins.b, field):
+                continue
+            for who in (twins.a, twins.b):
+                forms = sorted({form for spell in spellings if (form := spell(getattr(who, field)))}, key=len)
+                if forms:
+                    self._patterns.append((field, who.label, whole(*reversed(forms))))
+
+    def labels(self, text: str) -> dict[str, set[Label]]:
+        """Field name to the twins whose id of that field stands in `text`; fields that are not there are left out."""
+        hits = [(field, label, pattern) for field, label, pattern in self._patterns if pattern.search(text)]
+        found: dict[str, set[Label]] = {}
+        for field, label, _ in hits:
+            found.setdefault(field, set()).add(label)
+        for field, labels in found.items():
+            if len(labels) > 1:
+                spans = {label: [m.span() for m in p.finditer(text)] for f, label, p in hits if f == field}
+                found[field] = {label for label in labels if not _inside(spans, label)}
+        return found
+
+    def owner(self, text: str) -> Mapping[str, str | None] | None:
+        """The identity that `text` names, by field; None where it names nobody, or both."""
+        found = self.labels(text)
+        labels = {label for both in found.values() for label in both}
+        if len(labels) != 1:
+            return None
+        who = self._twins.of(next(iter(labels)))
+        return {field: getattr(who, field) for field in found}
+
+
+def whole(*forms: str) -> re.Pattern[str]:
+    """Matches any of the ids where no letter or digit touches it, the first that fits."""
+    return re.compile(rf"(?<![0-9A-Za-z])(?:{'|'.join(map(re.escape, forms))})(?![0-9A-Za-z])")
+
+
+def _inside(spans: Mapping[Label, Sequence[tuple[int, int]]], label: Label) -> bool:
+    """Whether every place of this label's id is part of a longer id of the other."""
+    others = [span for other, held in spans.items() if other != label for span in held]
+    return all(
+        any(start <= mine[0] and mine[1] <= end and end - start > mine[1] - mine[0] for start, end in others)
+        for mine in spans[label]
+    )
