@@ -8,7 +8,7 @@ import msgspec
 
 from harness.finding import Finding
 from harness.rules._evidence import TWINS, Evidence, has_mark, place
-from harness.trace import StepRecord
+from harness.trace import Access, StepRecord
 
 RULE = "forged-identity"
 
@@ -19,14 +19,12 @@ def forged_identity(evidence: Evidence) -> Iterator[Finding]:
     In a spawned task lineage is no proof (a shared worker keeps its first caller), so there the sender's context or
     its canary must agree.
     """
-    forged = {record.index: record for record in evidence.trace.steps if record.forged}
-    if not forged:
-        return
-    for access in evidence.accesses():
-        record = forged.get(access.step)
-        if record is None or access.actor not in TWINS or access.actor != record.who or access.op == "error":
+    forged = _Forged(evidence)
+    for access in evidence.accesses() if forged else ():
+        record = forged.behind(access)
+        if record is None or access.op == "error":
             continue
-        me, other = access.actor, "B" if access.actor == "A" else "A"
+        me, other = ("A", "B") if access.actor == "A" else ("B", "A")
         fields = ", ".join(record.forged)
         if access.sink == "outbound":
             if access.new_owner == other and (access.direct or access.ambient == me or has_mark(access, me)):
@@ -40,33 +38,52 @@ def forged_identity(evidence: Evidence) -> Iterator[Finding]:
 
 
 def fold(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
-    """`found` in the order of the trace, where all that goes wrong in a forged step is one finding of that step.
+    """`found` in the order of the trace, where all that comes of a forged step is one finding of that step.
 
-    A finding that an honest step shows in the same run is not the payload's doing and stays what it is.
+    A finding that honest steps show in the same run is not the payload's doing and stays what it is.
     """
-    forged = {record.index: record for record in evidence.trace.steps if record.forged}
+    forged = _Forged(evidence)
     if not forged:
         return list(found)
-    honest = {f.fingerprint for f in found if f.step not in forged}
+    behind = [forged.behind(evidence.trace.accesses[finding.seqs[-1]]) for finding in found]
+    honest = {finding.fingerprint for finding, record in zip(found, behind, strict=True) if record is None}
     kept: list[Finding] = []
     at: dict[int, int] = {}
-    for finding in found:
-        record = forged.get(finding.step)
+    for finding, record in zip(found, behind, strict=True):
         crossing = {finding.source, finding.observer} == set(TWINS)
         if record is None or not crossing or finding.fingerprint in honest:
             kept.append(finding)
             continue
-        index = at.setdefault(finding.step, len(kept))
+        index = at.setdefault(record.index, len(kept))
         if index == len(kept):
             kept.append(_told(finding, record))
             continue
         first = kept[index]
         there = f"{finding.sink} {finding.surface}"
-        reaches = first.reaches if there == f"{first.sink} {first.surface}" else (*first.reaches, there)
+        reaches = (*first.reaches, *finding.reaches, *(() if there == f"{first.sink} {first.surface}" else (there,)))
         kept[index] = msgspec.structs.replace(
             first, reaches=tuple(dict.fromkeys(reaches)), stands_for=(*first.stands_for, finding.fingerprint)
         )
     return kept
+
+
+class _Forged:
+    """The forged steps of a run, and which of them an access comes of."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._records = [record for record in evidence.trace.steps if record.forged]
+
+    def __bool__(self) -> bool:
+        return bool(self._records)
+
+    def behind(self, access: Access) -> StepRecord | None:
+        """The forged step this comes of. A task that serves one step after the other (a chat's loop) has the lineage of
+        the step that began it: what it does for an actor is taken for that actor's last forged step until then."""
+        mine = [r for r in self._records if r.who == access.actor and r.first_seq <= access.seq]
+        for record in mine:
+            if record.index == access.step:
+                return record
+        return mine[-1] if mine and not access.direct else None
 
 
 def _told(finding: Finding, record: StepRecord) -> Finding:
