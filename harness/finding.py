@@ -32,8 +32,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     several tables without scope), or all sinks as well (a flow let in without context). `shows` are the further
     places it showed at.
     `seqs` are the accesses that prove it, the violating one last. `stack` are the bot's frames at that access.
-    `stands_for` are the fingerprints of what a finding of a forged step was made from. `reaches` are the places
-    (``sink surface``) where the same data, or the same flow, showed again later on.
+    `reaches` are the places (``sink surface``) where the same data, or the same flow, showed again later on.
+    `stands_for` are the fingerprints of what a finding of a forged step was made from.
     """
 
     rule: str

@@ -1,8 +1,8 @@
 """Hostile identities: pairs of ids that a careless bot takes for one.
 
-Each family names one way in which bots lose the difference between two ids: by joining parts, by comparing beginnings, by
-making names safe for paths, by folding case or Unicode, by walking paths, by trimming, by cutting. A pair is made from
-drawn parts, so that it can be shrunk to the shortest one that still collides.
+Each family names one way in which bots lose the difference between two ids: by joining parts, by comparing
+beginnings, by making names safe for paths, by folding case or Unicode, by walking paths, by trimming, by cutting. A
+pair is made from drawn parts, so that it can be shrunk to the shortest one that still collides.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ def as_written(value: str) -> str:
 class Names:
     """Finds in keys and paths the ids in which two twins differ.
 
-    An id counts only where no letter or digit touches it (``t1`` is not in ``t10``), and not where it is part of a longer
-    id of the same kind (tenant ``a`` is not meant by ``a_b`` while the other's tenant is ``a_b``).
+    An id counts only where no letter or digit touches it (``t1`` is not in ``t10``), and not where it is part of a
+    longer id of the same kind (tenant ``a`` is not meant by ``a_b`` while the other's tenant is ``a_b``).
     """
 
     def __init__(

@@ -125,9 +125,11 @@ def generate(
     dimensions: Sequence[str] = DIMENSIONS,
     hostile: Sequence[str] = (),
 ) -> list[Plan]:
-    """`count` plans, the same for the same seed; `hostile` are the families of ids to draw from. Hypothesis only generates: judging and shrinking are ours, since
-    one exception a plan would hide every leak but the first. A generation run dwells on variants of what it drew
-    first, so that many short ones spread better than a long one."""
+    """`count` plans, the same for the same seed; `hostile` are the families of ids to draw from.
+
+    Hypothesis only generates: judging and shrinking are ours, since one exception a plan would hide every leak but the
+    first. A generation run dwells on variants of what it drew first, so that many short ones spread better than a long
+    one."""
     made: list[Plan] = []
     turn = 0
     while len(made) < count:

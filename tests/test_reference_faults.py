@@ -325,8 +325,66 @@ async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
 
 @leak("identity-from-payload")
 async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
-    await target.deliver("api", "text", twins.b, {"text": "/note forged", "forge": True})
+    forged = {"tenant_id": twins.a.tenant, "agent_id": twins.a.agent}
+    await target.deliver("api", "text", twins.b, {"text": "/note forged", "extra": forged})
     return await rows_of(twins.a, store.NoteRow) == 1
+
+
+@leak("reply-to-key-in-payload")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "/note mine")
+    heard = ear.heard_by(twins.a)
+    await target.deliver("api", "text", twins.b, {"text": "/notes", "extra": {"key": twins.a.credential}})
+    return ear.heard_by(twins.a) != heard
+
+
+@leak("webui-tenant-from-query")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "{message}")
+    query = {"tenant": twins.a.tenant, "agent": twins.a.agent}
+    page = await target.deliver("webui", "history", twins.b, {"all": True, "query": query})
+    return twins.a.secrets["message"] in str(page)
+
+
+@leak("state-cell-joined")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    with acting(Identity("a_b", "c")):
+        await runtime.set("mark", "theirs")
+    with acting(Identity("a", "b_c")):
+        return bool(await runtime.get("mark") == "theirs")
+
+
+@leak("folder-made-safe")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    folders = set()
+    for tenant in ("a/b", "a_b"):
+        with acting(Identity(tenant, "c")):
+            folders.add(storage.own_folder("emoji"))
+    return len(folders) == 1
+
+
+@leak("rows-by-beginning")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    with acting(Identity("t10", "c")):
+        store.NoteRow.add(author="x", text="theirs", time=0.0)
+    with acting(Identity("t1", "c")):
+        return bool(store.NoteRow.read().count())
+
+
+@leak("config-cache-folded")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    with acting(Identity("Tenant", "c")):
+        config.settings.write_agent("persona", "style", "theirs")
+        config.settings.get("persona", "style")
+    with acting(Identity("tenant", "c")):
+        return bool(config.settings.get("persona", "style") == "theirs")
+
+
+@leak("key-cache-outlives-owner")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    for who in (twins.a, twins.b):
+        await target.deliver("api", "passed", who, {"text": "/note mine"})
+    return await rows_of(twins.a, store.NoteRow) == 2
 
 
 @leak("messages-by-stream-alone")

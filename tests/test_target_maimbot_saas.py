@@ -13,8 +13,9 @@ from fixtures.targets.maimbot_saas_drive import ROUTES
 from fixtures.targets.maimbot_saas_layout import settings
 from fixtures.targets.maimbot_saas_llm import answer
 from fixtures.targets.maimbot_saas_memory import Snapshot
-from fixtures.targets.maimbot_saas_tenants import owner_in
+from fixtures.targets.maimbot_saas_tenants import Owners
 from harness.errors import TargetError
+from harness.hostile import spec_of
 from harness.plan import Plan, Step
 from harness.principal import TwinSpec
 
@@ -28,6 +29,7 @@ RULES = {
     "context-mismatch",
     "default-fallback",
     "unscoped-constraint",
+    "forged-identity",
 }
 
 
@@ -112,8 +114,15 @@ def test_twins_of_one_agent_id_differ_in_tenant_and_credential() -> None:
 def test_a_path_names_its_owner_even_when_the_id_was_made_safe() -> None:
     twins = MaimbotSaasTarget().twins(TwinSpec(dimension="TA"))
     path = f"data/tenant_storage/{twins.b.tenant}/{twins.b.agent}/emoji/x.png"
-    assert owner_in(twins, path) == {"tenant": twins.b.tenant, "agent": twins.b.agent}
-    assert owner_in(twins, "data/tenant_storage/shared/emoji/x.png") is None
+    owners = Owners(twins)
+    assert owners.of_path(path) == {"tenant": twins.b.tenant, "agent": twins.b.agent}
+    assert owners.of_path("data/tenant_storage/shared/emoji/x.png") is None
+
+
+def test_a_path_that_two_ids_share_once_they_are_made_safe_names_nobody() -> None:
+    owners = Owners(MaimbotSaasTarget().twins(spec_of("path", 0, ("k", "/", "m"))))
+    assert owners.of_path("data/tenant_storage/k_m/agent/emoji/x.png") is None
+    assert owners.of_key("k/m::agent") == {"tenant": "k/m"}
 
 
 def test_settings_are_put_in_place_and_the_rest_is_kept() -> None:
