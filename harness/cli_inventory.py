@@ -91,7 +91,8 @@ def _listing(target: Target, pool: Pool, show: Ticker) -> Listing:
     facts = target.facts()
     known = riskmap.load(target.risk_map())
     items = known.items
-    plans = strategies.tour([*target.actions(), *pool.ready.calls], known.dimensions(facts.name, facts.generation))
+    claimed = known.dimensions(facts.name, facts.generation)
+    plans = strategies.tour([*target.actions(), *pool.ready.calls], claimed, facts.hostile)
     coverage, surfaces = Coverage(), Surfaces(facts)
     for number, outcome in enumerate(pool.map(plans), 1):
         show.say(f"tour: {number}/{len(plans)}")
