@@ -218,8 +218,12 @@ def _below(app: Any, prefix: str, code: _Code) -> Iterator[Route]:
 def _tasks(code: _Code) -> list[Running]:
     counts: dict[str, int] = {}
     for task in asyncio.all_tasks():
-        coroutine = task.get_coro()
+        # A target may have wrapped what the bot runs: the outermost code of the bot is meant.
+        coroutine: Any = task.get_coro()
         running = getattr(coroutine, "cr_code", None)
+        while running is not None and not code.path(running.co_filename):
+            coroutine = coroutine.cr_await
+            running = getattr(coroutine, "cr_code", None)
         file = code.path(running.co_filename) if running is not None else None
         if running is not None and file:
             where = f"{file}:{running.co_qualname}"

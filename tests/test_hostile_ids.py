@@ -137,7 +137,7 @@ def test_generated_plans_hold_hostile_twins_now_and_then_and_only_those_admitted
 
 def test_the_tour_takes_each_family_with_every_action() -> None:
     actions = ReferenceTarget().actions()
-    plans = [plan for plan in tour(actions, ("case", "path")) if plan.twins.hostile]
+    plans = [plan for plan in tour(actions, hostile=("case", "path")) if plan.twins.hostile]
     for family in ("case", "path"):
         done = {(s.entry, s.action) for plan in plans if plan.twins.hostile == family for s in plan.steps if s.who}
         assert done == {(action.entry, action.name) for action in actions if action.principal}
