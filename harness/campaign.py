@@ -33,7 +33,7 @@ from harness.requirement import Evidence, Requirement
 from harness.riskmap import RiskMap, load
 from harness.shrink import shrink
 from harness.surfaces import Surfaces, unclaimed
-from harness.target import Target
+from harness.target import Target, states_of
 from harness.timeline import timeline
 from harness.trace import Trace
 from harness.trials import try_fault, try_fix
@@ -139,11 +139,13 @@ class Campaign:
         """Everything, in order. On Ctrl-C what was found so far is shrunk no further, but kept and recorded."""
         actions = [*self.target.actions(), *self.pool.ready.calls]
         claimed = self.riskmap.dimensions(self.facts.name, self.facts.generation)
-        tour = strategies.tour(actions, claimed, self.facts.hostile)
+        states = states_of(self.target)
+        tour = strategies.tour(actions, claimed, self.facts.hostile, states)
         self.check_soundness(tour)
         asked = requirement.plans(self.requirements, self.facts.name, actions)
+        ways = strategies.ways(claimed)
         drawn = strategies.generate(
-            actions, self.profile.plans, self.seed, strategies.ways(claimed), hostile=self.facts.hostile
+            actions, self.profile.plans, self.seed, ways, hostile=self.facts.hostile, states=states
         )
         plans = tour + asked + drawn
         if self.requirements:

@@ -14,6 +14,7 @@ from harness.campaign import PROFILES, Campaign, Progress
 from harness.cli_common import INTERRUPTED, PATH, Interrupt, Ticker, examples, fail, target_options
 from harness.errors import UsageError
 from harness.pool import Pool
+from harness.target import states_of
 
 
 @click.command(
@@ -75,7 +76,7 @@ def overlays(
         try:
             if not interrupted:
                 claimed = whole.dimensions(target.facts().name, target.facts().generation)
-                tour = strategies.tour(list(target.actions()), claimed, target.facts().hostile)
+                tour = strategies.tour(list(target.actions()), claimed, target.facts().hostile, states_of(target))
                 campaign.try_overlays(tour, only, small=True)
         except KeyboardInterrupt:
             interrupted = True

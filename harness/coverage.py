@@ -14,7 +14,8 @@ class Reach(msgspec.Struct, frozen=True):
 
     `held` is true for an access that shows the feature working for its owner: an own row, cell or file read back
     or landed, an own canary in the own prompt, config or reply. `failing` is true once a failure step has struck in
-    that run: what goes wrong there says nothing of the feature, and what goes right is no control.
+    that run: what goes wrong there says nothing of the feature, and what goes right is no control. `crossed` is true for one that
+    shows the twin the other's canary in its own prompt or config.
     """
 
     sink: str
@@ -27,6 +28,7 @@ class Reach(msgspec.Struct, frozen=True):
     ambient: bool
     held: bool
     failing: bool = False
+    crossed: bool = False
 
 
 class Coverage:
@@ -50,7 +52,7 @@ class Coverage:
             stack = trace.stacks[access.stack] if 0 <= access.stack < len(trace.stacks) else ()
             reach = Reach(
                 access.sink, access.surface, stack, access.entry, _twin(access), dimension, access.op,
-                access.ambient in (*TWINS, SHARED), _held(access) and not failing, failing,
+                access.ambient in (*TWINS, SHARED), _held(access) and not failing, failing, _crossed(access),
             )  # fmt: skip
             counts[reach] = counts.get(reach, 0) + 1 + int(access.detail.get("repeats", 0))
         for record in trace.steps:
@@ -88,3 +90,10 @@ def _held(access: Access) -> bool:
         owner = access.new_owner if access.op in ("write", "rebind") else access.owner
         return owner == twin
     return any(mark.label == twin for mark in access.marks)
+
+
+def _crossed(access: Access) -> bool:
+    twin = _twin(access)
+    if access.sink not in ("config", "prompt") or access.op == "error" or access.ambient not in ("-", twin):
+        return False
+    return any(mark.label in TWINS and mark.label != twin for mark in access.marks)

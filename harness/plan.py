@@ -14,6 +14,9 @@ from harness.principal import Label, TwinSpec
 
 PLAN_SCHEMA = "isolation-plan/1"
 
+EMPTY = "empty"
+"""The state of a bot that nobody has used yet."""
+
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One stimulus.
@@ -50,11 +53,16 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Steps + schedule tape + seed. `overlays` are applied to the target before the first step."""
+    """Steps + schedule tape + seed. `overlays` are applied to the target before the first step.
+
+    `before` names what lies on disk and in the tables of both twins when the bot starts, one of the states that the
+    target offers (see `harness.target.Furnished`); a bot that nobody has used offers ``empty`` alone.
+    """
 
     schema: str = PLAN_SCHEMA
     seed: int = 0
     twins: TwinSpec = TwinSpec()
+    before: str = EMPTY
     steps: tuple[Step, ...] = ()
     tape: tuple[Deviation, ...] = ()
     overlays: tuple[str, ...] = ()

@@ -47,6 +47,16 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True):
         return self.site == "*" or any(_glob(self.site).match(frame) for frame in stack)
 
 
+class Lack(msgspec.Struct, frozen=True, kw_only=True):
+    """What cells of an item speak of and one bot does not have: nothing on `entry` leads to the item's places on
+    `sink`, because of `why`. A claim about the bot's code, and one that a run can refute: a cell that
+    is reached counts, one on configuration as soon as it shows a value of anybody's own."""
+
+    sink: str
+    entry: str
+    why: str
+
+
 class Documents(msgspec.Struct, frozen=True, kw_only=True):
     """What the bot's own documents say of the item: raw, dated, and never a verdict."""
 
@@ -58,7 +68,8 @@ class Documents(msgspec.Struct, frozen=True, kw_only=True):
 
 class RiskItem(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the risk map. `places` maps a target's name to the patterns under which the item is found there;
-    a target that is not named has no such module. `note` says, where needed, why a cell is out of reach."""
+    a target that is not named has no such module. `lacks` maps a target's name to what its cells speak of and that bot
+    has not. `note` says, where needed, why a cell is out of reach."""
 
     id: str
     group: str
@@ -70,6 +81,7 @@ class RiskItem(msgspec.Struct, frozen=True, kw_only=True):
     basis: str = ""
     documents: Documents = Documents()
     places: dict[str, tuple[Pattern, ...]] = {}
+    lacks: dict[str, tuple[Lack, ...]] = {}
     note: str = ""
 
 

@@ -28,7 +28,7 @@ from harness.probes._text import render
 from harness.recorder import Recorder, Scanner
 from harness.scanner import TokenScanner
 from harness.streams import reseed
-from harness.target import Exposing, Overlay, Patcher, Target
+from harness.target import Exposing, Overlay, Patcher, Target, furnish
 from harness.trace import StepRecord, Trace
 from harness.watch import RecorderWatch
 
@@ -166,6 +166,7 @@ class _Run:
     async def _main(self) -> None:
         with self.recorder.muted():
             self.target.enter(self.folder, self.twins, RecorderWatch(self.recorder))
+            furnish(self.target, self.plan.before)
             self._overlay()
         boot = self.loop.spawn(self.target.start(), Flow("boot", entry="start"), "boot")
         await self._await_boot(boot)

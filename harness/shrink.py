@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from harness import hostile
-from harness.plan import Deviation, Plan, Step
+from harness.plan import EMPTY, Deviation, Plan, Step
 
 BUDGET = 48
 """Runs a shrink may take; each is one fork."""
@@ -123,7 +123,9 @@ def _tape_cuts(plan: Plan) -> Iterator[Plan]:
 
 
 def _plainer(plan: Plan) -> Iterator[Plan]:
-    """The same plan with less in it: ordinary twins or shorter ids, default seed, no gaps and joins, short texts."""
+    """The same plan with less in it: nothing from before, ordinary twins or shorter ids, default seed, no gaps and joins,
+    short texts."""
+    yield msgspec.structs.replace(plan, before=EMPTY)
     for twins in hostile.plainer(plan.twins):
         yield msgspec.structs.replace(plan, twins=twins)
     yield msgspec.structs.replace(plan, seed=0, twins=msgspec.structs.replace(plan.twins, seed=0))

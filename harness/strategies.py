@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Literal
 
+import msgspec
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from harness import impostors
 from harness.forgery import names_other
-from harness.plan import Deviation, Plan, Step
+from harness.plan import EMPTY, Deviation, Plan, Step
 from harness.principal import TwinSpec
 from harness.target import Action
 
@@ -67,6 +69,7 @@ def plans(
     dimensions: Sequence[str] = DIMENSIONS,
     longest: int = 10,
     hostile: Sequence[str] = (),
+    states: Sequence[str] = (EMPTY,),
 ) -> Plan:
     """One plan: steps of both twins over every entry, often the same step of both side by side, a few deviations.
 
@@ -115,7 +118,9 @@ def plans(
                     else draw(st.sampled_from((0.1, 0.7, 3.0))),
                 )
             )
-    return Plan(seed=draw(st.integers(0, 2**16)), twins=spec, steps=tuple(steps), tape=tuple(tape))
+    # Half of the plans begin with a bot that nobody has used, where the target offers anything else.
+    before = draw(st.sampled_from([*[EMPTY] * (len(states) - 1), *states[1:]])) if len(states) > 1 else EMPTY
+    return Plan(seed=draw(st.integers(0, 2**16)), twins=spec, before=before, steps=tuple(steps), tape=tuple(tape))
 
 
 def generate(
@@ -124,6 +129,7 @@ def generate(
     campaign_seed: int,
     dimensions: Sequence[str] = DIMENSIONS,
     hostile: Sequence[str] = (),
+    states: Sequence[str] = (EMPTY,),
 ) -> list[Plan]:
     """`count` plans, the same for the same seed; `hostile` are the families of ids to draw from.
 
@@ -133,13 +139,19 @@ def generate(
     made: list[Plan] = []
     turn = 0
     while len(made) < count:
-        made += _batch(actions, min(BATCH, count - len(made)), campaign_seed * 100_003 + turn, dimensions, hostile)
+        batch = min(BATCH, count - len(made))
+        made += _batch(actions, batch, campaign_seed * 100_003 + turn, dimensions, hostile, states)
         turn += 1
     return made
 
 
 def _batch(
-    actions: Sequence[Action], count: int, batch_seed: int, dimensions: Sequence[str], hostile: Sequence[str]
+    actions: Sequence[Action],
+    count: int,
+    batch_seed: int,
+    dimensions: Sequence[str],
+    hostile: Sequence[str],
+    states: Sequence[str],
 ) -> list[Plan]:
     made: list[Plan] = []
 
@@ -148,7 +160,7 @@ def _batch(
         max_examples=count, database=None, deadline=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    @given(plans(actions, dimensions, hostile=hostile))
+    @given(plans(actions, dimensions, hostile=hostile, states=states))
     def collect(plan: Plan) -> None:
         made.append(plan)
 
@@ -174,11 +186,22 @@ def _variants(action: Action) -> Iterator[dict[str, Any]]:
         yield {name: choices[min(turn, len(choices) - 1)] for name, choices in fields.items()}
 
 
+OWN = ("timer", "start")
+"""Entries on which the bot acts by itself."""
+
+WAYS = (("T", "equal"), ("TA", "marked"))
+"""How the twins of the tour differ, and whether their pictures do."""
+
+
 def tour(
-    actions: Sequence[Action], claimed: Mapping[str, Collection[str]] = {}, hostile: Sequence[str] = ()
+    actions: Sequence[Action],
+    claimed: Mapping[str, Collection[str]] = {},
+    hostile: Sequence[str] = (),
+    states: Sequence[str] = (EMPTY,),
 ) -> list[Plan]:
     """Every action with every choice, done by both twins, in both orders and both ways of differing; then every payload
-    that names the other twin, and every family of hostile ids (`harness.impostors`).
+    that names the other twin, and every family of hostile ids (`harness.impostors`); then, from each further state that
+    a plan may begin with, everything that an entry offers, in one plan an entry.
 
     It makes reach independent of chance: what a target offers is tried even by the shortest campaign. `claimed` maps
     dimensions to the entries on which cells claim them: there twins differ within one tenant as well. Calls that
@@ -193,14 +216,36 @@ def tour(
             found += _failing(action, [a for a in actions if warm and a.entry == warm.entry and a.principal])
             continue
         for turn, payload in enumerate(_variants(action)):
-            for dimension, pictures in (("T", "equal"), ("TA", "marked")):
+            for dimension, pictures in WAYS:
                 found.append(_around(action, payload, warm, dimension, pictures, turn))
             for dimension in WITHIN:
                 if action.entry in claimed.get(dimension, ()):
                     family = ("marked", "equal")[turn % 2]
                     found.append(_around(action, payload, warm, dimension, family, turn))
+    entries = [entry for entry in dict.fromkeys(action.entry for action in actions) if entry != "world"]
+    for state in states[1:]:
+        for entry in entries:
+            found += [_from(state, [a for a in actions if a.entry == entry], warm, *way) for way in WAYS]
     found += impostors.forging(actions) + impostors.colliding(actions, hostile)
     return found + calls_tour(actions, calls)
+
+
+def _from(state: str, actions: Sequence[Action], warm: Action | None, dimension: str, pictures: Any) -> Plan:
+    """What `actions` offer, on what lay there before: each of the bot's own doings, which find it there, with every
+    choice, each of the others once."""
+    order = ("A", "B") if dimension == "T" else ("B", "A")
+    steps: list[Step] = []
+    if warm is not None:
+        first = next(_variants(warm))
+        steps += [Step(entry=warm.entry, action=warm.name, who=who, payload=first) for who in order]
+    for action in actions:
+        for payload in islice(_variants(action), None if action.entry in OWN else 1 if action.weight else 0):
+            step = Step(entry=action.entry, action=action.name, payload=payload)
+            steps += [msgspec.structs.replace(step, who=who) for who in order] if action.principal else [step]
+        steps.append(Step(entry="world", action="advance", payload={"seconds": 1}, join=True))
+    wait = 330 if actions[0].entry in OWN else 40
+    steps.append(Step(entry="world", action="advance", payload={"seconds": wait}, join=True))
+    return Plan(twins=TwinSpec(dimension=dimension, pictures=pictures), before=state, steps=tuple(steps))
 
 
 CALLS = 20
@@ -212,7 +257,7 @@ def calls_tour(actions: Sequence[Action], calls: Sequence[Action]) -> list[Plan]
 
     Before that both do one of everything on the entries that make data, so that there is something to ask for.
     """
-    makers = [action for action in actions if action.principal and action.entry in ("api", "timer")]
+    makers = [action for action in actions if action.principal and action.weight and action.entry in ("api", "timer")]
     found: list[Plan] = []
     for dimension, order in (("T", ("A", "B")), ("TA", ("B", "A"))):
         for start, together in enumerate(_together(calls)):
@@ -305,7 +350,7 @@ def _around(
         steps += [Step(entry=action.entry, action=action.name, who=who, payload=payload) for who in reversed(order)]
     else:
         steps += [Step(entry=action.entry, action=action.name, payload=payload, join=True)]
-    if action.entry in ("timer", "start"):
+    if action.entry in OWN:
         steps.append(Step(entry="world", action="advance", payload={"seconds": 330}, join=True))
     return Plan(
         seed=turn, twins=TwinSpec(dimension=dimension, pictures=pictures, seed=turn % TWIN_SEEDS), steps=tuple(steps)

@@ -1,7 +1,8 @@
 """What the harness asks of a bot. Everything particular to one bot stands behind this boundary.
 
 The order of calls in a run: `prepare` (once, before anything of the bot is imported) and `boot` (once, in the
-zygote), then in the fork of each plan `enter`, the overlays, `start`, `deliver` for each step, `leave`.
+zygote), then in the fork of each plan `enter`, `furnish` (where offered), the overlays, `start`, `deliver` for each
+step, `leave`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
+from harness.errors import UsageError
+from harness.plan import EMPTY
 from harness.principal import Principal, Twins, TwinSpec
 
 
@@ -25,7 +28,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     `wrong` maps payload fields to the choices that carry a wrong identity or none: a call the bot must refuse.
     A choice whose texts hold ``{other.tenant}`` (or another field of `harness.principal.PUBLIC`) names the other twin:
     the bot must go on acting for whoever sent it.
-    `weight` is how often, relative to the others, a generated plan takes this action. `call` is true for one that the
+    `weight` is how often, relative to the others, a generated plan takes this action (0: the tour alone does). `call`
+    is true for one that the
     harness found in the booted bot and carries out itself (`harness.offers`).
     """
 
@@ -280,3 +284,32 @@ class Exposing(Protocol):
         self, entry: str, who: Principal, method: str, path: str, query: Mapping[str, Any], body: Any
     ) -> tuple[int, str]:
         """One request to an application of `exposes`, with what a page of that principal sends. Status and body."""
+
+
+@runtime_checkable
+class Furnished(Protocol):
+    """What a target offers besides when its bot may find something of both twins from earlier days at its start."""
+
+    def states(self) -> Sequence[str]:
+        """Names of the states a plan may begin with, beside ``empty`` (``filled``: some of everything; ``full``: all
+        limits reached; ``legacy``: what an older release left behind). Callable before `prepare`."""
+
+    def furnish(self, state: str) -> None:
+        """Write that state, between `enter` and `start`: what the bot's own code would have left for each twin, with
+        the owner and canaries of each. Not recorded, as it is no access of the bot's."""
+
+
+def states_of(target: Target) -> tuple[str, ...]:
+    """The states that plans for this target may begin with, ``empty`` first."""
+    return (EMPTY, *(target.states() if isinstance(target, Furnished) else ()))
+
+
+def furnish(target: Target, state: str) -> None:
+    """Let `target` write `state`. Raises UsageError on one that it does not offer."""
+    if state == EMPTY:
+        return
+    if not isinstance(target, Furnished) or state not in target.states():
+        raise UsageError(
+            f"target {target.name} cannot start from the state {state!r}; it offers: {', '.join(states_of(target))}"
+        )
+    target.furnish(state)

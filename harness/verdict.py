@@ -5,6 +5,8 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Collection, Mapping, Sequence
 
+import msgspec
+
 from harness.coverage import Coverage, Reach
 from harness.finding import Finding
 from harness.principal import DIMENSION_FIELDS
@@ -108,13 +110,17 @@ def decide(
         (findings[f], entries.get(f, frozenset((findings[f].entry,))), dimensions.get(f, (findings[f].dimension,)))
         for f in attributed
     ]
-    cells = [measure(cell, reached, mine, matcher, facts) for cell in item.cells]
+    lacks = {(lack.sink, lack.entry): lack.why for lack in item.lacks.get(facts.name, ())}
+    cells = [_without(measure(cell, reached, mine, matcher, facts), lacks, reached) for cell in item.cells]
     if attributed:
         rules = sorted({findings[f].rule for f in attributed})
         return record("open", f"{len(attributed)} finding(s): {', '.join(rules)}", cells)
     for cell in cells:
         if cell.state == "open":
-            return record("open", f"{cell.sink} on {cell.entry}: {cell.why}", cells)
+            said = record("open", f"{cell.sink} on {cell.entry}: {cell.why}", cells)
+            return msgspec.structs.replace(said, findings=_causes(reached, findings))
+    if cells and all(cell.state == "not_applicable" for cell in cells):
+        return record("not_applicable", cells[0].why, cells)
     behind = _behind(patterns, facts)
     if behind:
         return record("not_exercised", f"lies behind what the target replaces: {behind}", cells)
@@ -126,6 +132,24 @@ def decide(
     if missed:
         return record("not_exercised", f"the planted fault {missed[0]} was not found, so silence proves nothing", cells)
     return record("closed", "every cell reached, every control held, no rule fired", cells)
+
+
+def _without(
+    cell: CellRecord, lacks: Mapping[tuple[str, str], str], reached: Sequence[tuple[Reach, int]]
+) -> CellRecord:
+    """The cell, not applicable where the bot is said to have no such thing and the run does not refute it."""
+    why = lacks.get((cell.sink, cell.entry))
+    if why is None or cell.state != "not_exercised":
+        return cell
+    if cell.count and (cell.sink != "config" or any(r.sink == "config" and (r.held or r.crossed) for r, _ in reached)):
+        return cell
+    return msgspec.structs.replace(cell, state="not_applicable", why=why)
+
+
+def _causes(reached: Sequence[tuple[Reach, int]], findings: Mapping[str, Finding]) -> tuple[str, ...]:
+    """Fingerprints of the findings that lead to where a twin met the other's data in these places."""
+    crossed = {f"{reach.sink} {reach.surface}" for reach, _ in reached if reach.crossed}
+    return tuple(name for name, finding in findings.items() if crossed.intersection(finding.reaches))
 
 
 def _behind(patterns: Sequence[Pattern], facts: Facts) -> str:
@@ -209,6 +233,11 @@ def measure(
     if not held:
         return record("not_exercised", "no marker of its own was ever seen there, so the control is missing", False)
     if len(held) < 2:
+        (well,) = held
+        crossed = sum(n for reach, n in mine if reach.twin != well and reach.crossed)
+        if crossed:
+            # The other's data stands where its own should: what carried it there is a finding of its own.
+            return record("open", f"{_other(well)} never met its own there but {well}'s, {crossed} times", False)
         return record("not_exercised", f"the positive control held for {next(iter(held))} only", False)
     if cell.predicate == "refuses":
         wrong = matcher.wrong(cell.entry)
@@ -216,3 +245,7 @@ def measure(
             why = f"the right identity works, but a wrong one was tried {wrong} times only, {ENOUGH} are wanted"
             return record("not_exercised", why, True)
     return record("closed", f"reached {count} times by both, the control held", True)
+
+
+def _other(twin: str) -> str:
+    return TWINS[1 - TWINS.index(twin)]

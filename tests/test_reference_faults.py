@@ -24,6 +24,7 @@ from fixtures.reference_bot.streams import streams
 from fixtures.reference_bot.topics import topics
 from fixtures.reference_bot.worker import worker
 from fixtures.targets.reference import ReferenceTarget
+from fixtures.targets.reference_state import FULL
 from harness.principal import Principal, Twins
 from harness.rules import registry
 from tests.test_reference_bot_alone import Ear, play, until
@@ -522,6 +523,24 @@ async def one_stream(target: ReferenceTarget, twins: Twins) -> bool:
         await api(target, who, "hi")
     with act(twins.a):
         return len(streams.own()) == 1
+
+
+@leak("trim-of-all")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    target.furnish("full")
+    with act(twins.a):
+        await emojis.load()
+        await emojis.scan()
+    return await rows_of(twins.b, store.EmojiRow) < FULL
+
+
+@leak("scan-of-old-folder")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    target.furnish("legacy")
+    (config.storage.data() / "emoji" / "old.png").write_bytes(b"a picture only A had")
+    with act(twins.b):
+        await emojis.scan()
+        return any(config.storage.own(emoji.path).read_bytes() == b"a picture only A had" for emoji in emojis.own())
 
 
 def crosses(folder: Path, name: str, *, broken: bool) -> bool:

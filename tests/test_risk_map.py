@@ -165,3 +165,12 @@ def test_a_broken_map_names_the_file_and_the_place(tmp_path: Path) -> None:
         load(broken)
     with pytest.raises(UsageError, match="does not exist"):
         load(tmp_path / "absent.json")
+
+
+def test_what_a_bot_lacks_is_something_that_cells_of_the_item_speak_of() -> None:
+    claims = [(item, target, lack) for item in MAP.items for target, lacks in item.lacks.items() for lack in lacks]
+    assert claims
+    for item, target, lack in claims:
+        assert target in item.places, item.id
+        assert (lack.sink, lack.entry) in {(cell.sink, cell.entry) for cell in item.cells}, item.id
+        assert len(lack.why) > 20, item.id

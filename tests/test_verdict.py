@@ -12,7 +12,7 @@ from harness.coverage import Coverage
 from harness.finding import Finding
 from harness.judge import judge
 from harness.record import CellRecord, ItemRecord
-from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
+from harness.riskmap import Cell, Lack, Pattern, RiskItem, RiskMap
 from harness.trace import Access, Trace
 from harness.verdict import ENOUGH, Matcher, attribute, decide
 from tests.evidence_factory import FACTS, TWINS, access, trace
@@ -97,6 +97,61 @@ def test_a_finding_opens_the_item_even_where_too_little_was_reached() -> None:
     assert said.verdict == "open" and said.why == "1 finding(s): foreign-read"
     assert len(said.findings) == 1
     assert said.cells[0].state == "open"
+
+
+NEVER = Cell(sink="row", entry="timer")
+WITHOUT = {"bot": (Lack(sink="row", entry="timer", why="no timer touches the table"),)}
+
+
+def test_what_the_bot_has_not_keeps_no_item_from_closing() -> None:
+    said = verdict(item(ROW, NEVER, lacks=WITHOUT), both())
+    assert said.verdict == "closed"
+    assert [(cell.state, cell.why) for cell in said.cells][1] == ("not_applicable", "no timer touches the table")
+    assert verdict(item(ROW, NEVER, lacks={"other": WITHOUT["bot"]}), both()).verdict == "not_exercised"
+
+
+def test_an_item_of_which_the_bot_has_nothing_is_not_applicable() -> None:
+    said = verdict(item(NEVER, lacks=WITHOUT), both())
+    assert (said.verdict, said.why) == ("not_applicable", "no timer touches the table")
+
+
+def test_a_run_that_reaches_what_the_bot_was_said_to_lack_refutes_it() -> None:
+    few = both(4, entry="timer")
+    assert verdict(item(ROW, NEVER, lacks=WITHOUT), [*both(), *few]).verdict == "not_exercised"
+
+
+CONFIG = Cell(sink="config", entry="api")
+
+
+def test_configuration_that_nobody_can_have_of_its_own_is_lacking_until_a_run_shows_some() -> None:
+    lacks = {"bot": (Lack(sink="config", entry="api", why="one configuration for all"),)}
+    plain = [access(sink="config", surface="bot", actor=twin, ambient=twin) for twin in "AB" * ENOUGH]
+    assert verdict(item(ROW, CONFIG, lacks=lacks), [*both(), *plain]).verdict == "closed"
+    assert verdict(item(ROW, CONFIG), [*both(), *plain]).verdict == "not_exercised"
+    shown = verdict(item(ROW, CONFIG, lacks=lacks), [*both(), *plain, reading("A", "A")])
+    assert "control held for A only" in shown.why
+
+
+def reading(twin: str, mark: str) -> Access:
+    """`twin` reads a section in which `mark`'s canary stands."""
+    return access(sink="config", surface="bot", op="read", actor=twin, ambient=twin, lineage=f"{twin}.0", marks=mark)
+
+
+def test_a_twin_that_meets_only_the_others_data_where_its_own_belongs_opens_the_item() -> None:
+    crossing = access(sink="row", surface="settings", op="read", actor="B", ambient="B", lineage="B.0", marks="A")
+    said = verdict(item(CONFIG), [crossing, *[reading(twin, "A") for twin in "AB" * ENOUGH]])
+    assert said.verdict == "open"
+    assert said.cells[0].why == f"B never met its own there but A's, {ENOUGH} times"
+    (cause,) = said.findings
+    assert next(f for f in judge(trace(crossing), FACTS)).fingerprint == cause
+
+
+def test_a_twin_that_meets_its_own_as_well_is_a_matter_for_the_rules_alone() -> None:
+    seen = [reading(twin, twin) for twin in "AB" * ENOUGH]
+    assert verdict(item(CONFIG), seen).cells[0].state == "closed"
+    only = [reading("A", "A")] * ENOUGH + [access(sink="config", surface="bot", actor="B", ambient="B")] * ENOUGH
+    said = verdict(item(CONFIG), only)
+    assert said.verdict == "not_exercised" and "held for A only" in said.why
 
 
 def test_open_comes_before_inert() -> None:
