@@ -29,8 +29,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     A choice whose texts hold ``{other.tenant}`` (or another field of `harness.principal.PUBLIC`) names the other twin:
     the bot must go on acting for whoever sent it.
     `weight` is how often, relative to the others, a generated plan takes this action (0: the tour alone does). `call`
-    is true for one that the
-    harness found in the booted bot and carries out itself (`harness.offers`).
+    is true for one that the harness found in the booted bot and carries out itself (`harness.offers`).
     """
 
     entry: str
