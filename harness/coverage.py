@@ -14,8 +14,8 @@ class Reach(msgspec.Struct, frozen=True):
 
     `held` is true for an access that shows the feature working for its owner: an own row, cell or file read back
     or landed, an own canary in the own prompt, config or reply. `failing` is true once a failure step has struck in
-    that run: what goes wrong there says nothing of the feature, and what goes right is no control. `crossed` is true for one that
-    shows the twin the other's canary in its own prompt or config.
+    that run: what goes wrong there says nothing of the feature, and what goes right is no control. `crossed` is true
+    for one that shows the twin the other's canary in its own prompt or config.
     """
 
     sink: str
@@ -52,7 +52,8 @@ class Coverage:
             stack = trace.stacks[access.stack] if 0 <= access.stack < len(trace.stacks) else ()
             reach = Reach(
                 access.sink, access.surface, stack, access.entry, _twin(access), dimension, access.op,
-                access.ambient in (*TWINS, SHARED), _held(access) and not failing, failing, _crossed(access),
+                access.ambient in (*TWINS, SHARED), _held(access) and not failing, failing,
+                _crossed(access) and not failing,
             )  # fmt: skip
             counts[reach] = counts.get(reach, 0) + 1 + int(access.detail.get("repeats", 0))
         for record in trace.steps:

@@ -123,8 +123,8 @@ def _tape_cuts(plan: Plan) -> Iterator[Plan]:
 
 
 def _plainer(plan: Plan) -> Iterator[Plan]:
-    """The same plan with less in it: nothing from before, ordinary twins or shorter ids, default seed, no gaps and joins,
-    short texts."""
+    """The same plan with less in it: nothing from before, ordinary twins or shorter ids, default seed, no gaps and
+    joins, short texts."""
     yield msgspec.structs.replace(plan, before=EMPTY)
     for twins in hostile.plainer(plan.twins):
         yield msgspec.structs.replace(plan, twins=twins)

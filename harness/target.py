@@ -24,12 +24,12 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     """Something the target lets the harness do: one kind of step.
 
         `payload` maps each payload field to what may stand there: a list of choices, or one of the words ``text``
-        (a template that names secrets), ``int``, ``flag``. `principal` is false for steps nobody acts (a bare tick).
-        `wrong` maps payload fields to the choices that carry a wrong identity or none: a call the bot must refuse.
-            A choice whose texts hold ``{other.tenant}`` (or another field of `harness.principal.PUBLIC`) names the other twin:
-        the bot must go on acting for whoever sent it.
-            `weight` is how often, relative to the others, a generated plan takes this action (0: the tour alone does). `call`
-        is true for one that the harness found in the booted bot and carries out itself (`harness.offers`).
+    (a template that names secrets), ``int``, ``flag``. `principal` is false for steps nobody acts (a bare tick).
+    `wrong` maps payload fields to the choices that carry a wrong identity or none: a call the bot must refuse. A choice
+    whose texts hold ``{other.tenant}`` (or another field of `harness.principal.PUBLIC`) names the other twin: the bot
+    must go on acting for whoever sent it. `weight` is how often, relative to the others, a generated plan takes this
+    action (0: the tour alone does). `call` is true for one that the harness found in the booted bot and carries out
+    itself (`harness.offers`).
     """
 
     entry: str
