@@ -18,7 +18,7 @@ from harness.pool import Pool
 from harness.record import UnclaimedRecord
 from harness.riskmap import RiskItem
 from harness.surfaces import Surfaces, unclaimed
-from harness.target import Target, Timer
+from harness.target import Target, Timer, states_of
 
 CLAIMS = 3
 """Items that a line of a place names; the rest are counted."""
@@ -89,10 +89,8 @@ def inventory(
 
 def _listing(target: Target, pool: Pool, show: Ticker) -> Listing:
     facts = target.facts()
-    known = riskmap.load(target.risk_map())
-    items = known.items
     claimed = known.dimensions(facts.name, facts.generation)
-    plans = strategies.tour([*target.actions(), *pool.ready.calls], claimed, facts.hostile)
+    plans = strategies.tour([*target.actions(), *pool.ready.calls], claimed, facts.hostile, states_of(target))
     coverage, surfaces = Coverage(), Surfaces(facts)
     for number, outcome in enumerate(pool.map(plans), 1):
         show.say(f"tour: {number}/{len(plans)}")
