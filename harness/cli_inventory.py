@@ -89,6 +89,8 @@ def inventory(
 
 def _listing(target: Target, pool: Pool, show: Ticker) -> Listing:
     facts = target.facts()
+    known = riskmap.load(target.risk_map())
+    items = known.items
     claimed = known.dimensions(facts.name, facts.generation)
     plans = strategies.tour([*target.actions(), *pool.ready.calls], claimed, facts.hostile, states_of(target))
     coverage, surfaces = Coverage(), Surfaces(facts)
