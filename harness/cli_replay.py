@@ -42,7 +42,8 @@ def replay(
 ) -> None:
     """Replay a witness and say whether its finding is still there.
 
-    Exit status: 1 it is there, 0 it is gone, 3 it shows in some replays only.
+    Exit status: 1 it is there, 0 it is gone, 3 it shows in some replays only, or not at all but the plan did not take
+    place as it did, so that its absence shows nothing.
     """
     found = witness.load(file)
     spec = _spec(target_name or found.target, found, target_name is not None)
@@ -53,11 +54,12 @@ def replay(
     demands = riskmap.load(target.risk_map()).demands(target.facts().name)
     hits, violating = 0, -1
     others: dict[str, str] = {}
+    moved: dict[str, str] = {}
     with Pool(spec, root=root, db_root=db_root) as pool:
         for number, outcome in enumerate(pool.map([found.plan] * times)):
             if outcome.trace is None:
                 raise IsolationError(f"replay {number + 1} of {times} did not end: {outcome.status}: {outcome.detail}")
-            _moved(outcome.trace, found, others)
+            _compare(outcome.trace, found, moved, others)
             for finding in judge(outcome.trace, target.facts(), demands):
                 if finding.fingerprint != found.fingerprint:
                     others[f"{finding.fingerprint} {finding.rule}"] = finding.message
@@ -69,10 +71,16 @@ def replay(
                         click.echo(f"  {event.at:9.2f} s  {event.lane}  {event.kind:9}  {event.text}")
     click.echo(f"{found.fingerprint} {found.rule}: shown in {hits} of {times} replays. {found.message}")
     if hits < times:
-        for text, message in sorted(others.items()):
-            click.echo(f"  instead: {text}  {message}")
+        for text, message in sorted({**others, **moved}.items()):
+            click.echo(f"  instead: {text}  {message}".rstrip())
     if 0 < hits < times:
         fail("the replay is not deterministic", 3)
+    if not hits and moved:
+        fail(
+            f"the witness does not reproduce, and not because it is fixed: {'; '.join(sorted(moved))}. The bot has "
+            "changed where the plan takes hold; run the campaign again for a new witness",
+            3,
+        )
     if debugging and hits:
         sys.exit(debug(spec, root, db_root, found, violating))
     if debugging:
@@ -89,14 +97,17 @@ def _spec(name: str, found: Witness, given: bool) -> str:
         raise UsageError(f"the witness names a target that is not installed; give --target. {error}") from error
 
 
-def _moved(trace: Trace, found: Witness, others: dict[str, str]) -> None:
-    """What of the plan did not take place as it did when the witness was found."""
+def _compare(trace: Trace, found: Witness, moved: dict[str, str], others: dict[str, str]) -> None:
+    """What did not take place as it did when the witness was found. In `moved` what leaves the plan unplayed, in
+    `others` what a fix may well bring about: a request refused, a wrong identity turned away."""
     for fault in trace.faults:
         others[f"{fault.kind}: {fault.message}"] = fault.where
     for index, deviation in enumerate(found.plan.tape):
         if index not in trace.deviations:
             where = f" at {deviation.site}" if deviation.site else ""
-            others[f"the schedule's {deviation.kind} of {deviation.lineage}{where} met nothing"] = ""
+            moved[f"the schedule's {deviation.kind} of {deviation.lineage}{where} met nothing"] = ""
     for record in trace.steps:
         if record.outcome != "ok":
-            others[f"step {record.index} ({record.entry} {record.action}) {record.outcome}"] = record.detail
+            expected = record.outcome == "refused" or record.wrong or record.crossed
+            said = f"step {record.index} ({record.entry} {record.action}) {record.outcome}"
+            (others if expected else moved)[said] = record.detail

@@ -20,7 +20,7 @@ import pytest
 from harness import baseline, catalogue, reporting, requirement, riskmap
 from harness.campaign import PROFILES, Campaign, write_witnesses
 from harness.cli_common import replay_command
-from harness.errors import IsolationError
+from harness.errors import IsolationError, SoundnessError
 from harness.finding import Finding
 from harness.pool import Pool
 from harness.record import RunRecord
@@ -53,15 +53,18 @@ SHARED = "isolation-record.msgpack"
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker leaves for the others: a record, or why there is none."""
+    """What one worker leaves for the others: a record, or why there is none. `unsound`: why a finished record is not to
+    be relied on."""
 
     record: RunRecord | None
     error: str = ""
     status: int = 0
+    unsound: str = ""
 
 
 _RECORD = pytest.StashKey[RunRecord]()
 _FAILED = pytest.StashKey[_Kept]()
+_UNSOUND = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -167,6 +170,7 @@ def isolation_record(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
         config.stash[_FAILED] = kept
         pytest.fail(f"isolation: {kept.error}", pytrace=False)
     config.stash[_RECORD] = kept.record
+    config.stash[_UNSOUND] = kept.unsound
     return kept.record
 
 
@@ -193,12 +197,12 @@ def _locked(lock: IO[str]) -> Iterator[None]:
 
 def _run(config: pytest.Config, wanted: set[tuple[str, str]]) -> _Kept:
     try:
-        return _Kept(record=_campaign(config, wanted))
+        return _campaign(config, wanted)
     except IsolationError as error:
         return _Kept(record=None, error=str(error), status=error.status)
 
 
-def _campaign(config: pytest.Config, wanted: set[tuple[str, str]]) -> RunRecord:
+def _campaign(config: pytest.Config, wanted: set[tuple[str, str]]) -> _Kept:
     spec, target = _target(config)
     target.version()
     whole = riskmap.load(target.risk_map())
@@ -238,25 +242,33 @@ def _campaign(config: pytest.Config, wanted: set[tuple[str, str]]) -> RunRecord:
         waivers = baseline.load(_file(config, "isolation-baseline")) if _option(config, "isolation-baseline") else ()
         applied = baseline.apply(record, waivers, datetime.date.today())
         out = _path(config, "isolation-out")
+        hint = "" if out is None else replay_command(out, _option(config, "target"), name, root, db_root)
+        made = reporting.make(record, applied=applied, roots=[Path(r) for r in pool.ready.roots], replay=hint)
         if out is not None:
-            hint = replay_command(out, _option(config, "target"), name, root, db_root)
-            made = reporting.make(record, applied=applied, roots=[Path(r) for r in pool.ready.roots], replay=hint)
             reporting.write(made, out)
             write_witnesses(record, out)
-    return applied.record
+    return _Kept(record=applied.record, unsound=_doubts(made))
+
+
+def _doubts(report: dict[str, Any]) -> str:
+    said = report["verdict"]
+    return " ".join((said["line"], *said["reasons"][:1])) if said["state"] == "unsound" else ""
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A worker hands its record to the controller, which alone writes the summary; a target that could not boot gives
-    its own exit status."""
+    its own exit status, and a record that is not to be relied on gives 3, as on the command line."""
     config = session.config
     failed = config.stash.get(_FAILED, None)
     if failed is not None:
         session.exitstatus = failed.status
+    elif config.stash.get(_UNSOUND, ""):
+        session.exitstatus = SoundnessError.status
     if hasattr(config, "workeroutput"):
         record = config.stash.get(_RECORD, None)
         if record is not None:
             config.workeroutput["isolation"] = msgspec.json.encode(record).decode()
+            config.workeroutput["isolation-unsound"] = config.stash[_UNSOUND]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -265,6 +277,7 @@ def pytest_testnodedown(node: Any, error: object) -> None:
     sent = getattr(node, "workeroutput", {}).get("isolation")
     if sent and _RECORD not in node.config.stash:
         node.config.stash[_RECORD] = msgspec.json.decode(sent, type=RunRecord)
+        node.config.stash[_UNSOUND] = node.workeroutput["isolation-unsound"]
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -276,6 +289,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for item in record.items:
         counts[item.verdict] = counts.get(item.verdict, 0) + 1
     terminalreporter.section("tenant isolation")
+    if unsound := config.stash.get(_UNSOUND, ""):
+        terminalreporter.line(unsound)
     run = record.run
     terminalreporter.line(f"{run.target} {run.target_version}: {run.plans} plans, {run.steps} steps, seed {run.seed}")
     terminalreporter.line(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(counts.items())))

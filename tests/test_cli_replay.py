@@ -38,6 +38,9 @@ def test_what_moved_since_the_witness_was_found_is_said(tmp_path: Path) -> None:
     tape = (Deviation(kind="delay", lineage="A.9", site="gone:away"),)
     changed = plan(overlays=(), steps=(fails,), tape=tape)
     done = isolation("replay", write_witness(tmp_path, plan=changed, target_version="older"), *TARGET)
+    assert done.exit_code == 3, done.output
+    assert "the witness does not reproduce, and not because it is fixed: step 0 (api fail) raised; " in done.stderr
+    assert "the schedule's delay of A.9 at gone:away met nothing" in done.stderr
     assert "the witness was found on older, this is tiny" in done.stdout
     assert "instead: the schedule's delay of A.9 at gone:away met nothing" in done.stdout
     assert "instead: step 0 (api fail) raised  ValueError: no such thing" in done.stdout

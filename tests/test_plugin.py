@@ -164,6 +164,23 @@ def test_a_blind_probe_ends_the_session_with_status_3(suite: pytest.Pytester) ->
     done.assert_outcomes(errors=1)
 
 
+UNSOUND = """
+import msgspec
+from harness.campaign import PROFILES
+PROFILES["quick"] = msgspec.structs.replace(PROFILES["quick"], overlays=True)
+"""
+"""The target's overlay `nothing` is declared a fault and changes nothing: tried, it goes unnoticed."""
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_an_unsound_record_ends_the_session_with_status_3(suite: pytest.Pytester, workers: str) -> None:
+    suite.makeconftest(UNSOUND)
+    done = run_apart(suite, *FAST, "-n", workers)
+    assert done.ret == 3
+    done.assert_outcomes(passed=1, skipped=2)
+    done.stdout.fnmatch_lines(["*cannot vouch for this run*1 of 2 injected faults went unnoticed*"])
+
+
 def test_other_suites_do_not_notice_the_plugin(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_one(): pass")
     done = run_apart(pytester)
