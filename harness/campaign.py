@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import fnmatch
 import platform
 import time
@@ -22,7 +23,6 @@ from harness.pool import Outcome, Pool
 from harness.record import (
     ErrorRecord,
     FindingRecord,
-    MatrixCell,
     OverlayRecord,
     Performance,
     RunInfo,
@@ -119,6 +119,7 @@ class Campaign:
         self.left_out: set[str] = set()
         self.progress = Progress()
         self.began = time.monotonic()
+        self.started = datetime.datetime.now(datetime.UTC)
         self.deadline = self.began + (minutes * 60 if minutes is not None else profile.seconds)
         self.coverage = Coverage()
         self.surfaces = Surfaces(self.facts)
@@ -339,7 +340,7 @@ class Campaign:
         return RunRecord(
             run=self._info(),
             items=tuple(items),
-            matrix=self._matrix(findings.values()),
+            matrix=self.coverage.matrix((w.finding.sink, w.finding.entry, w.dimensions) for w in self.found.values()),
             findings=tuple(self._finding(f, w, owners[f]) for f, w in self.found.items()),
             errors=tuple(self.errors.values()),
             soundness=Soundness(
@@ -379,21 +380,8 @@ class Campaign:
                          "fork": str(self.pool.fork), "jobs": str(self.pool.jobs),
                          "boot_seconds": f"{self.pool.ready.seconds:.1f}",
                          "memory_mib": f"{self.pool.ready.rss_kib / 1024:.0f}"},
-            interrupted=self.interrupted,
+            interrupted=self.interrupted, started=self.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         )  # fmt: skip
-
-    def _matrix(self, findings: Iterable[Finding]) -> tuple[MatrixCell, ...]:
-        counts = self.coverage.matrix()
-        hits: dict[tuple[str, str], int] = {}
-        for finding in findings:
-            place = (finding.sink, finding.entry)
-            hits[place] = hits.get(place, 0) + 1
-        return tuple(
-            MatrixCell(
-                sink=sink, entry=entry, accesses=counts.get((sink, entry), 0), findings=hits.get((sink, entry), 0)
-            )
-            for sink, entry in sorted(counts.keys() | hits.keys())
-        )
 
     def _finding(self, fingerprint: str, witnessed: Witnessed, items: tuple[str, ...]) -> FindingRecord:
         f, plan = witnessed.finding, witnessed.plan

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
 import msgspec
 
 from harness.principal import SHARED
+from harness.record import MatrixCell
 from harness.rules._evidence import TWINS
 from harness.trace import Access, Trace
 
@@ -62,13 +66,24 @@ class Coverage:
             if record.wrong:
                 self.wrong[record.entry] = self.wrong.get(record.entry, 0) + 1
 
-    def matrix(self) -> dict[tuple[str, str], int]:
-        """Accesses by (sink, entry)."""
-        found: dict[tuple[str, str], int] = {}
+    def matrix(self, findings: Iterable[tuple[str, str, Iterable[str]]] = ()) -> tuple[MatrixCell, ...]:
+        """Accesses by sink, entry and dimension, with `findings` (sink, entry, dimensions that showed it) among them."""
+        accesses: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         for reach, count in self.counts.items():
-            place = (reach.sink, reach.entry)
-            found[place] = found.get(place, 0) + count
-        return found
+            accesses[reach.sink, reach.entry][reach.dimension] += count
+        hits: Counter[tuple[str, str]] = Counter()
+        shown: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        for sink, entry, dimensions in findings:
+            hits[sink, entry] += 1
+            shown[sink, entry].update(dimensions)
+        return tuple(
+            MatrixCell(
+                sink=sink, entry=entry, accesses=accesses[sink, entry].total(), findings=hits[sink, entry],
+                accesses_by=dict(sorted(accesses[sink, entry].items())),
+                findings_by=dict(sorted(shown[sink, entry].items())),
+            )
+            for sink, entry in sorted(accesses.keys() | hits.keys())
+        )  # fmt: skip
 
     def surfaces(self) -> set[tuple[str, str]]:
         """Every (sink, surface) met."""

@@ -14,7 +14,8 @@ VerdictName = Literal["open", "closed", "inert", "not_exercised", "not_applicabl
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What ran, on what. `seconds` is wall time. `scope` and `hidden` are what the target declares."""
+    """What ran, on what, and when: `started` is UTC, ISO 8601 to the second, empty in records of before there was one.
+    `seconds` is wall time. `hidden`, `shared` and `regions` are what the target declares."""
 
     target: str
     target_version: str
@@ -32,6 +33,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     regions: tuple[dict[str, str], ...] = ()
     environment: dict[str, str] = {}
     interrupted: bool = False
+    started: str = ""
 
 
 class CellRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,12 +69,15 @@ class ItemRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MatrixCell(msgspec.Struct, frozen=True, kw_only=True):
-    """Accesses and findings of one sink on one entry."""
+    """Accesses and findings of one sink on one entry; the same by dimension in which the twins of the plan differed (a
+    finding counts in each dimension that showed it). Empty in records of before they were kept apart."""
 
     sink: str
     entry: str
     accesses: int
     findings: int
+    accesses_by: dict[str, int] = {}
+    findings_by: dict[str, int] = {}
 
 
 class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True):

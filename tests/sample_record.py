@@ -212,6 +212,7 @@ def make_record(size: int = 24, leaks: int = 8, **changes: Any) -> RunRecord:
                     "reason": "before the credential is known",
                 },
             ),
+            started="2026-03-02T09:30:00Z",
             environment={"platform": "linux", "peewee": "3.18.3", "schema": "fc10bf4"},
         ),
         "items": rows,
@@ -221,6 +222,8 @@ def make_record(size: int = 24, leaks: int = 8, **changes: Any) -> RunRecord:
                 entry=entry,
                 accesses=(i * 977 + j * 131) % 5000,
                 findings=sum(f.sink == sink and f.entry == entry for f in made),
+                accesses_by={"T": (i * 977 + j * 131) % 5000},
+                findings_by={"T": n} if (n := sum(f.sink == sink and f.entry == entry for f in made)) else {},
             )
             for i, sink in enumerate(SINKS)
             for j, entry in enumerate(ENTRIES)

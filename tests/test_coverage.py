@@ -86,9 +86,16 @@ def test_nobody_s_access_never_holds() -> None:
     assert not held(actor=None, ambient="-")
 
 
-def test_matrix_sums_by_sink_and_entry() -> None:
+def test_matrix_sums_by_sink_entry_and_dimension() -> None:
     made = covered(access(), access(surface="people"), access(entry="timer"), access(sink="key"))
-    assert made.matrix() == {("row", "api"): 2, ("row", "timer"): 1, ("key", "api"): 1}
+    matrix = made.matrix([("row", "api", ("A", "T")), ("row", "api", ("T",)), ("file", "api", ("T",))])
+    assert [(c.sink, c.entry, c.accesses, c.findings) for c in matrix] == [
+        ("file", "api", 0, 1),
+        ("key", "api", 1, 0),
+        ("row", "api", 2, 2),
+        ("row", "timer", 1, 0),
+    ]
+    assert [(c.accesses_by, c.findings_by) for c in matrix][2] == ({"T": 2}, {"A": 1, "T": 2})
     assert made.surfaces() == {("row", "messages"), ("row", "people"), ("key", "messages")}
 
 
