@@ -67,7 +67,7 @@ class Coverage:
                 self.wrong[record.entry] = self.wrong.get(record.entry, 0) + 1
 
     def matrix(self, findings: Iterable[tuple[str, str, Iterable[str]]] = ()) -> tuple[MatrixCell, ...]:
-        """Accesses by sink, entry and dimension, with `findings` (sink, entry, dimensions that showed it) among them."""
+        """Accesses by sink, entry and dimension; `findings` are sink, entry, and the dimensions that showed it."""
         accesses: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         for reach, count in self.counts.items():
             accesses[reach.sink, reach.entry][reach.dimension] += count

@@ -6,6 +6,7 @@ Everything that came from the bot is escaped; a content security policy keeps th
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 _LONGEST_TEXT = 1_200
 _LONGEST_PLAN = 6_000
 _MOST_ROWS = 200
-_MOST_EVENTS = 24
+_MOST_EVENTS = 14
 
 
 def write(report: dict[str, Any], out: Path) -> Path:
@@ -57,6 +58,9 @@ def render(report: dict[str, Any]) -> str:
         groups=_groups(report["items"]),
         matrix=_matrix(report),
         options=_options(report["items"]),
+        untried=_untried(report["items"]),
+        against={name: [i for i in report["items"] if i["against"] == name] for name in ("worse", "better")},
+        rests={item["id"]: _rests(item, report["soundness"]) for item in report["items"]},
         overlays={overlay["name"]: overlay for overlay in report["soundness"]["overlays"]},
         words=words,
         most=_MOST_ROWS,
@@ -77,12 +81,13 @@ def _plan(plan: dict[str, Any]) -> str:
     return clip(json.dumps(plan, ensure_ascii=False, indent=1), _LONGEST_PLAN)
 
 
-def _recent(timeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What a page has room for: the steps, and of the rest what came last before the violation."""
+def _recent(timeline: list[dict[str, Any]], surface: str) -> list[dict[str, Any]]:
+    """What a page has room for: the steps, what happened at the violated place, and of the rest what came last."""
     steps = [n for n, event in enumerate(timeline) if event["kind"] == "step"][:_MOST_EVENTS]
-    others = [n for n, event in enumerate(timeline) if event["kind"] != "step"]
-    room = max(_MOST_EVENTS - len(steps), 4)
-    return [timeline[n] for n in sorted(steps + others[-room:])]
+    rest = [n for n, event in enumerate(timeline) if event["kind"] != "step"]
+    there = [n for n in rest if surface and surface in timeline[n]["text"]][-_MOST_EVENTS // 2 :]
+    room = max(_MOST_EVENTS - len(steps) - len(there), 4)
+    return [timeline[n] for n in sorted({*steps, *there, *rest[-room:]})]
 
 
 def _anchor(text: str) -> str:
@@ -110,7 +115,12 @@ def _groups(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "items": sorted(members, key=lambda item: order[item["verdict"]]),
+            "items": sorted(
+                (item for item in members if item["verdict"] != "not_applicable"),
+                key=lambda item: order[item["verdict"]],
+            ),
+            # Half of a map may be of another generation: folded, so that what was judged can be read.
+            "beyond": [item for item in members if item["verdict"] == "not_applicable"],
             "counts": Counter(item["verdict"] for item in members),
         }
         for name, members in groups.items()
@@ -141,6 +151,33 @@ def _matrix(report: dict[str, Any]) -> dict[str, Any]:
         "states": {name: states.get(name, Counter()) for name in sorted({*states, *found}, key=_dimension_rank)},
         "found": found,
     }
+
+
+def _untried(items: list[dict[str, Any]]) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """Why items could not be judged: verdict, reason and the items it holds for, the commonest reason first. Reasons
+    that differ in a number only are one."""
+    reasons: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for item in items:
+        if item["verdict"] in ("not_exercised", "inert"):
+            reasons.setdefault((item["verdict"], re.sub(r"\d+", "#", item["why"])), []).append(item)
+    return [
+        (verdict, held[0]["why"] if len(held) == 1 else reason.replace("#", "n"), held)
+        for (verdict, reason), held in sorted(reasons.items(), key=lambda entry: (-len(entry[1]), entry[0]))
+    ]
+
+
+def _rests(item: dict[str, Any], soundness: dict[str, Any]) -> str:
+    """What a closed item's verdict rests on, and what it does not."""
+    if item["verdict"] != "closed":
+        return ""
+    cells = [cell for cell in item["cells"] if cell["state"] == "closed"]
+    count = sum(cell["count"] for cell in cells)
+    met = f"{words.plural(count, 'access', 'accesses')} in {words.plural(len(cells), 'cell')}, every control held"
+    tried = [one for one in soundness["overlays"] if one["kind"] == "fault" and one["name"] in item["overlays"]]
+    found = sum(one["killed"] and one["right_rule"] for one in tried)
+    if tried:
+        return f"{met}; {found} of {words.plural(len(tried), 'fault')} planted for it found by the right rule."
+    return f"{met}. No fault was planted for it in this run, so that a rule would have fired there was not shown."
 
 
 def _dimension_rank(name: str) -> tuple[int, str]:

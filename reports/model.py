@@ -313,11 +313,20 @@ def load(folder: Path) -> dict[str, Any]:
     except OSError:
         raise UsageError(f"{path} cannot be read; give the folder that `isolation run --out` wrote") from None
     try:
-        msgspec.json.decode(data, type=Report)
-        plain: dict[str, Any] = msgspec.json.decode(data)
+        known = msgspec.json.decode(data, type=Report)
+        plain: dict[str, Any] = _filled(msgspec.json.decode(msgspec.json.encode(known)), msgspec.json.decode(data))
     except msgspec.MsgspecError as error:
         raise UsageError(f"{path} is no {REPORT_SCHEMA} report: {error}") from error
     return plain
+
+
+def _filled(known: Any, said: Any) -> Any:
+    """`said`, with what an earlier version had no field for as `known` has it: its default."""
+    if isinstance(known, dict) and isinstance(said, dict):
+        return {**known, **{name: _filled(known.get(name), child) for name, child in said.items()}}
+    if isinstance(known, list) and isinstance(said, list):
+        return [_filled(*pair) for pair in zip(known, said, strict=True)]
+    return said
 
 
 def schema() -> dict[str, Any]:

@@ -111,6 +111,21 @@ def test_a_report_read_back_renders_the_same(tmp_path: Path) -> None:
         assert write(report, tmp_path / "a").read_bytes() == write(loaded, tmp_path / "b").read_bytes()
 
 
+def test_a_report_of_before_a_field_was_added_still_renders(tmp_path: Path) -> None:
+    report = model.from_record(make_record())
+    for gone in ("requirements", "unclaimed", "soundness"):
+        del report[gone]
+    del report["run"]["started"]
+    for cell in report["matrix"]:
+        del cell["accesses_by"], cell["findings_by"]
+    report["verdict"]["of_a_later_version"] = 1
+    json_report.write(report, tmp_path)
+    loaded = model.load(tmp_path)
+    assert loaded["verdict"]["of_a_later_version"] == 1
+    for write in WRITERS:
+        assert write(loaded, tmp_path / "again").stat().st_size > 0
+
+
 def test_a_full_run_stays_within_its_sizes(tmp_path: Path) -> None:
     report = model.from_record(full_record())
     assert html_report.write(report, tmp_path).stat().st_size <= html_report.LIMIT

@@ -34,7 +34,14 @@
       item.hidden = !matches(item, want);
       if (!item.hidden) count += 1;
     }
-    for (const group of groups) group.hidden = !group.querySelector("details.item:not([hidden])");
+    const narrowed = Object.values(want).some((value) => value.length);
+    for (const group of groups) {
+      group.hidden = !group.querySelector("details.item:not([hidden])");
+      const beyond = group.querySelector("details.beyond");
+      if (!beyond) continue;
+      beyond.hidden = !beyond.querySelector("details.item:not([hidden])");
+      beyond.open = narrowed && !beyond.hidden;
+    }
     shown.textContent = `${count} of ${items.length} items`;
     nothing.hidden = count > 0;
   };
@@ -54,7 +61,7 @@
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (!target || target.tagName !== "DETAILS") return;
     if (target.hidden) { form.reset(); setTimeout(apply); }
-    setTimeout(() => { target.open = true; target.scrollIntoView(); target.querySelector("summary").focus({ preventScroll: true }); });
+    setTimeout(() => { target.closest("details.beyond")?.setAttribute("open", ""); target.open = true; target.scrollIntoView(); target.querySelector("summary").focus({ preventScroll: true }); });
   };
   addEventListener("hashchange", follow);
   document.addEventListener("click", (event) => {
@@ -63,10 +70,10 @@
   });
   follow();
 
-  // On paper nothing can be opened: findings are printed in full, and items that are not green.
+  // On paper nothing can be opened: all that is folded is printed.
   let opened = [];
   addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("details.finding, details.item.v-open, details.item.v-waived, #soundness details")].filter((one) => !one.open);
+    opened = [...document.querySelectorAll("details:not([open])")];
     for (const one of opened) one.open = true;
   });
   addEventListener("afterprint", () => { for (const one of opened) one.open = false; });
