@@ -153,7 +153,9 @@ def run(
     width, colour = terminal()
     click.echo(reporting.summary(report, width=width, colour=colour))
     if campaign.left_out:
-        click.echo(f"{len(campaign.left_out)} findings belong to other items than the chosen ones and are left out")
+        count = len(campaign.left_out)
+        said = "1 finding belongs" if count == 1 else f"{count} findings belong"
+        click.echo(f"{said} to other items than the chosen ones, left out here")
     click.echo(f"report: {out}")
     sys.exit(_status(report, applied, cast(FailOn, fail_on), bool(baseline_file)))
 
