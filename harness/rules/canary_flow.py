@@ -34,7 +34,7 @@ def _holder(evidence: Evidence, access: Access) -> str | None:
         return access.new_owner if access.new_owner in TWINS else (None if access.detail.get("named") else flow)
     if access.sink == "prompt":
         return access.new_owner if access.new_owner in TWINS else flow
-    if access.sink == "config":
+    if access.sink in ("config", "event"):
         return flow
     if access.sink in ("row", "file", "key"):
         if access.op in ("write", "rebind"):
