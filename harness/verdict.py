@@ -24,14 +24,16 @@ CONTEXT_RULES = frozenset(("context-missing", "context-mismatch"))
 
 def attribute(finding: Finding, riskmap: RiskMap, target: str, dimensions: Collection[str] = ()) -> tuple[str, ...]:
     """Ids of the items a finding belongs to: one of the item's patterns matches a place of it and one of its cells
-    claims the sink (a ``context`` cell claims the context rules on every sink). What only twins of one tenant show
-    (`dimensions`: all that met it, default its own) belongs to items with a cell of that dimension."""
+    claims the sink (a ``context`` cell claims the context rules on every sink; a *registers only* cell claims its own
+    entry alone, for it speaks of what a start-up handler does and of nothing that happens later in the same place).
+    What only twins of one tenant show (`dimensions`: all that met it, default its own) belongs to items with a cell of
+    that dimension."""
     found = []
     met = {coarsest(dimension) for dimension in dimensions or (finding.dimension,)}
     for item in riskmap.items:
         if not met & {letter for cell in item.cells for letter in cell.dimension}:
             continue
-        sinks = {cell.sink for cell in item.cells}
+        sinks = {cell.sink for cell in item.cells if cell.predicate != "registers_only" or cell.entry == finding.entry}
         everywhere = "context" in sinks and finding.rule in CONTEXT_RULES
         if any(
             pattern.matches(place.sink, place.surface, place.stack)

@@ -289,6 +289,30 @@ async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
     return twins.a.secrets["command"] in ear.heard_by(twins.b)
 
 
+async def command(target: ReferenceTarget, who: Principal, text: str) -> str:
+    return str(await target.deliver("plugin", "command", who, {"text": who.render(text)}))
+
+
+@leak("plugin-state-for-all")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "{message}")
+    return twins.a.secrets["message"] in await command(target, twins.b, "/last")
+
+
+@leak("plugin-settings-of-the-first")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await command(target, twins.a, "/last")
+    return twins.a.secrets["plugin"] in await command(target, twins.b, "/last")
+
+
+@leak("event-with-the-last-message")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    await api(target, twins.a, "{message}")
+    ear.events.clear()
+    await api(target, twins.b, "hi")
+    return any(twins.a.secrets["message"] in text for _, text in ear.events)
+
+
 @leak("autosave-without-context")
 async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
     await api(target, twins.a, "hi")
