@@ -73,6 +73,12 @@ def test_reply_to_the_wrong_twin_is_judged_by_the_recipient() -> None:
     assert rules(access(sink="outbound", op="write", new_owner="A", marks="A", detail={"named": True})) == []
 
 
+def test_event_that_holds_the_others_secret_is_judged_by_whose_flow_it_is() -> None:
+    assert rules(access(sink="event", op="read", surface="on_message", marks="B")) == ["canary-flow"]
+    assert rules(access(sink="event", op="read", surface="on_message", marks="A")) == []
+    assert rules(access(sink="event", op="read", surface="on_start", marks="B", actor=None, ambient="-")) == []
+
+
 def test_prompt_that_holds_the_others_secret() -> None:
     assert rules(access(sink="prompt", op="write", surface="reply", marks="AB")) == ["canary-flow"]
 

@@ -52,9 +52,9 @@ def test_a_missing_database_checkout_is_named(tmp_path: Path) -> None:
         MaimbotSaasTarget(root=tmp_path, db_root=tmp_path / "nowhere").prepare(tmp_path / "work")
 
 
-def test_it_offers_steps_on_each_of_the_four_entries_and_around_them() -> None:
+def test_it_offers_steps_on_each_of_the_five_entries_and_around_them() -> None:
     actions = MaimbotSaasTarget().actions()
-    assert {action.entry for action in actions} == {"api", "timer", "webui", "start", "world"}
+    assert {action.entry for action in actions} == {"api", "timer", "webui", "start", "plugin", "world"}
     assert len({(action.entry, action.name) for action in actions}) == len(actions)
 
 

@@ -369,3 +369,10 @@ def test_attribution_looks_at_callers_too() -> None:
 def test_one_place_matched_by_two_patterns_counts_once() -> None:
     twice = item(places={"bot": (PLACE, Pattern(sink="*", surface="mess*"))})
     assert cell(twice, both()).count == ENOUGH
+
+
+@pytest.mark.parametrize(("entry", "expected"), [("start", ("store",)), ("api", ())])
+def test_a_registers_only_cell_claims_its_own_entry_alone(entry: str, expected: tuple[str, ...]) -> None:
+    riskmap = RiskMap(items=(item(Cell(sink="row", entry="start", predicate="registers_only")),))
+    [missing, *_] = findings(access(ambient="-", entry=entry, owner="A", detail={"owned_by": "columns"}))
+    assert attribute(missing, riskmap, "bot") == expected
