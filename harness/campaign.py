@@ -148,7 +148,7 @@ class Campaign:
         drawn = strategies.generate(
             actions, self.profile.plans, self.seed, ways, hostile=self.facts.hostile, states=states
         )
-        plans = tour + asked + drawn
+        plans = strategies.woven([*tour, *asked], drawn)
         if self.requirements:
             self.tables = self.pool.survey(Plan()).tables
         try:

@@ -15,6 +15,9 @@ from harness.target import Action
 
 TEXT = "{message}"
 
+GROUP = 9
+"""Actions to a plan under hostile ids."""
+
 _STEMS = st.builds(
     str.__add__, st.sampled_from("hkmnpqrt"), st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=6)
 )
@@ -48,7 +51,7 @@ def colliding(actions: Sequence[Action], families: Sequence[str]) -> list[Plan]:
     acting = [action for action in actions if action.principal]
     found: list[Plan] = []
     for turn, family in enumerate(families):
-        for group in (acting[start : start + 4] for start in range(0, len(acting), 4)):
+        for group in (acting[start : start + 4] for start in range(0, len(acting), GROUP)):
             steps: list[Step] = []
             for action in group:
                 payload = _plain(action)

@@ -207,27 +207,37 @@ def tour(
     dimensions to the entries on which cells claim them: there twins differ within one tenant as well. Calls that
     the harness found come last.
     """
-    found: list[Plan] = []
     calls = [action for action in actions if action.call]
     actions = [action for action in actions if not action.call]
     warm = next((action for action in actions if action.entry == "api" and action.principal), None)
+    failing: list[Plan] = []
+    apart: dict[str, list[Plan]] = {dimension: [] for dimension in ("T", "TA", *WITHIN)}
     for action in actions:
         if (action.entry, action.name) == ("world", "fail"):
-            found += _failing(action, [a for a in actions if warm and a.entry == warm.entry and a.principal])
+            failing += _failing(action, [a for a in actions if warm and a.entry == warm.entry and a.principal])
             continue
-        for turn, payload in enumerate(_variants(action)):
-            for dimension, pictures in WAYS:
-                found.append(_around(action, payload, warm, dimension, pictures, turn))
-            for dimension in WITHIN:
-                if action.entry in claimed.get(dimension, ()):
-                    family = ("marked", "equal")[turn % 2]
-                    found.append(_around(action, payload, warm, dimension, family, turn))
+        for dimension, made in apart.items():
+            if dimension in WITHIN and action.entry not in claimed.get(dimension, ()):
+                continue
+            variants, size = list(_variants(action)), TOGETHER * (2 if dimension in WITHIN else 1)
+            for turn, start in enumerate(range(0, len(variants), size)):
+                equal = dimension == "T" or (dimension in WITHIN and turn % 2 == 1)
+                pictures: Literal["equal", "marked"] = "equal" if equal else "marked"
+                made.append(_around(action, variants[start : start + size], warm, dimension, pictures, turn))
     entries = [entry for entry in dict.fromkeys(action.entry for action in actions) if entry != "world"]
-    for state in states[1:]:
-        for entry in entries:
-            found += [_from(state, [a for a in actions if a.entry == entry], warm, *way) for way in WAYS]
-    found += impostors.forging(actions) + impostors.colliding(actions, hostile)
-    return found + calls_tour(actions, calls)
+    found = [
+        _from(state, [a for a in actions if a.entry == entry], warm, *way)
+        for state in states[1:]
+        for entry in entries
+        for way in WAYS
+    ]
+    called = calls_tour(actions, calls)
+    half = len(called) // 2
+    # Tenants first, then the calls, then everything again in other ways: who has little time has the most of it.
+    return [
+        *apart["T"], *impostors.forging(actions), *called[:half], *apart["A"], *found, *apart["TA"], *failing,
+        *impostors.colliding(actions, hostile), *apart["C"], *apart["P"], *called[half:],
+    ]  # fmt: skip
 
 
 def _from(state: str, actions: Sequence[Action], warm: Action | None, dimension: str, pictures: Any) -> Plan:
@@ -247,6 +257,9 @@ def _from(state: str, actions: Sequence[Action], warm: Action | None, dimension:
     steps.append(Step(entry="world", action="advance", payload={"seconds": wait}, join=True))
     return Plan(twins=TwinSpec(dimension=dimension, pictures=pictures), before=state, steps=tuple(steps))
 
+
+TOGETHER = 4
+"""Choices of one action that a plan of the tour takes: most of a plan's cost is the boot and the end."""
 
 CALLS = 20
 """Calls tried in one plan of the tour at most: many, since what they need must first be there."""
@@ -336,7 +349,12 @@ def _failing(action: Action, talks: Sequence[Action]) -> Iterator[Plan]:
 
 
 def _around(
-    action: Action, payload: dict[str, Any], warm: Action | None, dimension: str, pictures: Any, turn: int
+    action: Action,
+    payloads: Sequence[dict[str, Any]],
+    warm: Action | None,
+    dimension: str,
+    pictures: Literal["equal", "marked"],
+    turn: int,
 ) -> Plan:
     order = ("A", "B") if dimension == "T" else ("B", "A")
     steps: list[Step] = []
@@ -344,17 +362,33 @@ def _around(
         first = next(_variants(warm))
         steps += [Step(entry=warm.entry, action=warm.name, who=who, payload=first) for who in order]
         steps.append(Step(entry="world", action="advance", payload={"seconds": 5}))
-    if action.principal:
+    # A polling bot pays for every virtual second: what is still under way goes on beside the next choice.
+    pause = Step(entry="world", action="advance", payload={"seconds": 1}, join=True)
+    for payload in payloads:
+        if not action.principal:
+            steps.append(Step(entry=action.entry, action=action.name, payload=payload, join=True))
+            continue
         steps += [Step(entry=action.entry, action=action.name, who=who, payload=payload, gap=0.05) for who in order]
-        steps.append(Step(entry="world", action="advance", payload={"seconds": 5}, join=True))
+        steps.append(pause)
         steps += [Step(entry=action.entry, action=action.name, who=who, payload=payload) for who in reversed(order)]
-    else:
-        steps += [Step(entry=action.entry, action=action.name, payload=payload, join=True)]
+        steps.append(pause)
+    steps.append(Step(entry="world", action="advance", payload={"seconds": 5}, join=True))
     if action.entry in OWN:
         steps.append(Step(entry="world", action="advance", payload={"seconds": 330}, join=True))
     return Plan(
         seed=turn, twins=TwinSpec(dimension=dimension, pictures=pictures, seed=turn % TWIN_SEEDS), steps=tuple(steps)
     )
+
+
+def woven(tour: Sequence[Plan], drawn: Sequence[Plan]) -> list[Plan]:
+    """The tour with a drawn plan after every second of its own, so that a campaign that is cut short has both."""
+    found: list[Plan] = []
+    rest = iter(drawn)
+    for index, plan in enumerate(tour):
+        found.append(plan)
+        if index % 2:
+            found += islice(rest, 1)
+    return [*found, *rest]
 
 
 def overlapping(steps: Sequence[Any]) -> bool:
