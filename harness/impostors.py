@@ -51,7 +51,7 @@ def colliding(actions: Sequence[Action], families: Sequence[str]) -> list[Plan]:
     acting = [action for action in actions if action.principal]
     found: list[Plan] = []
     for turn, family in enumerate(families):
-        for group in (acting[start : start + 4] for start in range(0, len(acting), GROUP)):
+        for group in (acting[start : start + GROUP] for start in range(0, len(acting), GROUP)):
             steps: list[Step] = []
             for action in group:
                 payload = _plain(action)

@@ -189,6 +189,12 @@ def _variants(action: Action) -> Iterator[dict[str, Any]]:
 OWN = ("timer", "start")
 """Entries on which the bot acts by itself."""
 
+PICTURES: dict[str, tuple[Literal["equal", "marked"], ...]] = {
+    "T": ("equal",), "TA": ("marked",), "A": ("marked", "equal"), "C": ("marked",), "P": ("equal",),
+}  # fmt: skip
+"""Whether twins of the tour send equal pictures or their own: agents both, since the content of a picture may be what
+keeps them apart; chats share what pictures show by right."""
+
 WAYS = (("T", "equal"), ("TA", "marked"))
 """How the twins of the tour differ, and whether their pictures do."""
 
@@ -221,9 +227,8 @@ def tour(
                 continue
             variants, size = list(_variants(action)), TOGETHER * (2 if dimension in WITHIN else 1)
             for turn, start in enumerate(range(0, len(variants), size)):
-                equal = dimension == "T" or (dimension in WITHIN and turn % 2 == 1)
-                pictures: Literal["equal", "marked"] = "equal" if equal else "marked"
-                made.append(_around(action, variants[start : start + size], warm, dimension, pictures, turn))
+                for pictures in PICTURES[dimension]:
+                    made.append(_around(action, variants[start : start + size], warm, dimension, pictures, turn))
     entries = [entry for entry in dict.fromkeys(action.entry for action in actions) if entry != "world"]
     found = [
         _from(state, [a for a in actions if a.entry == entry], warm, *way)

@@ -62,7 +62,7 @@ def test_every_slot_is_found_in_every_encoding(name: str) -> None:
         token = TWINS.of(label).secrets[slot]
         # Escapes leave plain ASCII canaries as they are; only the wide one tells them apart.
         spelled = expected if slot == "wide" or expected not in ("json", "url") else "plain"
-        if token in encode(token) and expected == "folded":
+        if expected == "folded" and token in str(encode(token)):
             spelled = "plain"  # a canary may happen to be spelled as a title already
         assert SCANNER.scan(encode(token)) == (Mark(label, slot, spelled),), (label, slot)
 
