@@ -6,13 +6,14 @@ import datetime
 import fnmatch
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 import harness
 from harness import contrast, requirement, strategies
+from harness.confirm import confirm
 from harness.coverage import Coverage
 from harness.errors import SoundnessError
 from harness.finding import Finding, absorb
@@ -31,7 +32,6 @@ from harness.record import (
 )
 from harness.requirement import Evidence, Requirement
 from harness.riskmap import RiskMap, load
-from harness.shrink import shrink
 from harness.surfaces import Surfaces, unclaimed
 from harness.target import Target, states_of
 from harness.timeline import timeline
@@ -53,18 +53,20 @@ TOUCHED = 400
 
 class Profile(msgspec.Struct, frozen=True):
     """How much a campaign does. `plans` are generated ones, beside the tour; `seconds` is wall time after which no
-    further plan is started; `replays` per witness; `overlays` whether faults and fixes are tried as well."""
+    further plan is started; `replays` per witness; `overlays` whether faults and fixes are tried as well; `confirming`
+    is wall time for making witnesses small."""
 
     plans: int
     seconds: float
     replays: int
     overlays: bool
+    confirming: float = 60
 
 
 PROFILES = {
     "quick": Profile(plans=150, seconds=60, replays=3, overlays=False),
-    "ci": Profile(plans=1200, seconds=200, replays=10, overlays=True),
-    "nightly": Profile(plans=12000, seconds=2400, replays=10, overlays=True),
+    "ci": Profile(plans=1200, seconds=200, replays=10, overlays=True, confirming=120),
+    "nightly": Profile(plans=12000, seconds=1800, replays=10, overlays=True, confirming=600),
 }
 
 
@@ -277,33 +279,13 @@ class Campaign:
 
     def _confirm(self) -> None:
         contrast.settle(self)
-        for fingerprint, witnessed in self.found.items():
-            plan, _ = shrink(
-                witnessed.plan,
-                lambda plans, f=fingerprint: self.shows(f, plans),  # type: ignore[misc]
-                step=witnessed.finding.step,
-            )
-            hits = 0
-            for outcome in self._again(plan):
-                for finding in self.judge(outcome.trace) if outcome.trace else []:
-                    if finding.fingerprint == fingerprint:
-                        hits += 1
-                        witnessed.finding, witnessed.trace = absorb(finding, witnessed.finding), outcome.trace
-            witnessed.plan, witnessed.replays = plan, (hits, self.profile.replays)
-            if hits < self.profile.replays:
-                message = f"witness {fingerprint} showed its finding in {hits} of {self.profile.replays} replays"
-                self._error("replay", message, "", True)
-            self.progress.plans += 1
-            self.report(self.progress)
+        confirm(self, self.profile.replays, self.profile.confirming, self._confirmed)
 
-    def _again(self, plan: Plan) -> Iterator[Outcome]:
-        """The witness's replays: forks of the zygote; without fork, where plans leave traces behind, a fresh process
-        for each."""
-        for _ in range(0 if self.pool.fork else self.profile.replays):
-            with self.pool.fresh() as pool:
-                yield pool.run(plan)
-        if self.pool.fork:
-            yield from self.pool.map([plan] * self.profile.replays)
+    def _confirmed(self, fingerprint: str, hits: int, replays: int) -> None:
+        if hits < replays:
+            self._error("replay", f"witness {fingerprint} showed its finding in {hits} of {replays} replays", "", True)
+        self.progress.plans += 1
+        self.report(self.progress)
 
     def try_overlays(self, tour: Sequence[Plan], only: str = "*", *, small: bool = False) -> None:
         """Faults must be found by the rule they name; fixes must make their findings vanish and nothing else. With

@@ -16,13 +16,15 @@ Shows = Callable[[Sequence[Plan]], list[bool]]
 """Plays plans and says of each whether the finding is still there."""
 
 
-def shrink(plan: Plan, shows: Shows, budget: int = BUDGET, step: int = -1) -> tuple[Plan, int]:
+def shrink(
+    plan: Plan, shows: Shows, budget: int = BUDGET, step: int = -1, late: Callable[[], bool] = lambda: False
+) -> tuple[Plan, int]:
     """The smallest plan found that still shows the finding, and how many runs it took. `plan` itself must show it.
 
     `step` is the step of the violating access where it is known: most leaks need it and one step before it, so that
-    is tried before anything else.
+    is tried before anything else. Once `late()` is true nothing more is tried.
     """
-    state = _State(plan, shows, budget)
+    state = _State(plan, shows, budget, late)
     state.first(_few(plan, step))
     state.take(_without_tape(state.plan))
     changed = True
@@ -34,7 +36,8 @@ def shrink(plan: Plan, shows: Shows, budget: int = BUDGET, step: int = -1) -> tu
 
 
 class _State:
-    def __init__(self, plan: Plan, shows: Shows, budget: int) -> None:
+    def __init__(self, plan: Plan, shows: Shows, budget: int, late: Callable[[], bool]) -> None:
+        self.late = late
         self.plan = plan
         self.shows = shows
         self.left = budget
@@ -56,7 +59,10 @@ class _State:
         return bool(batch) and self._try(batch)
 
     def _try(self, batch: list[Plan]) -> bool:
-        batch = batch[: self.left]
+        batch = [] if self.late() else batch[: self.left]
+        if not batch:
+            self.left = 0
+            return False
         self.left -= len(batch)
         for candidate, shown in zip(batch, self.shows(batch), strict=True):
             if shown:

@@ -17,6 +17,12 @@ from harness.target import Overlay
 from harness.trace import Trace
 from harness.witness import Witnessed
 
+BESIDE = 30
+"""Findings that are not a fix's own and are played under it to see that they stay."""
+
+TRIED = 120
+"""Plans of the tour on which a fault is tried."""
+
 
 class Ground(Protocol):
     """What a trial needs of the campaign it belongs to: what plain code showed, and how to play and judge."""
@@ -70,11 +76,12 @@ def _nearest(ground: Ground, overlay: Overlay, tour: Sequence[Plan]) -> list[Pla
         touched = ground.touched.get(plan.digest(), frozenset())
         return not any(fnmatch.fnmatchcase(surface, overlay.surface) for surface in touched), len(plan.steps)
 
-    return sorted(tour, key=far)
+    return sorted(tour, key=far)[:TRIED]
 
 
 def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
-    """Whether the fix makes its findings vanish from their witnesses, and leaves all others as they are."""
+    """Whether the fix makes its findings vanish from their witnesses, and leaves others as they are: all, or where
+    there are many, `BESIDE` of them spread over the findings."""
     mine: list[tuple[str, Witnessed]] = []
     rest: list[tuple[str, Witnessed]] = []
     for fingerprint, witnessed in ground.found.items():
@@ -82,6 +89,7 @@ def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
         (mine if hit else rest).append((fingerprint, witnessed))
     if not mine:
         return _overlay_record(overlay, False, False, "there is no finding for it to close")
+    rest = rest[:: max(1, -(-len(rest) // BESIDE))]
     plans = [msgspec.structs.replace(w.plan, overlays=(overlay.name,)) for _, w in mine + rest]
     still = [
         any(f.fingerprint == fingerprint for f in ground.judge(outcome.trace)) if outcome.trace else True

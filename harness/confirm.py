@@ -1,0 +1,65 @@
+"""Confirms what a campaign found: each witness is made small, then played again and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from harness.finding import Finding, absorb
+from harness.plan import Plan
+from harness.pool import Outcome, Pool
+from harness.shrink import shrink
+from harness.trace import Trace
+from harness.witness import Witnessed
+
+HURRIED = 2
+"""Replays of each witness once the time for confirming is over."""
+
+
+class Ground(Protocol):
+    """What confirming needs of a campaign: its findings so far, and how to play and judge."""
+
+    pool: Pool
+    found: dict[str, Witnessed]
+
+    def judge(self, trace: Trace) -> list[Finding]:
+        """Findings of one trace."""
+
+    def shows(self, fingerprint: str, plans: Sequence[Plan]) -> list[bool]:
+        """Of each plan, whether it shows the finding."""
+
+
+def confirm(ground: Ground, replays: int, seconds: float, done: Callable[[str, int, int], None]) -> None:
+    """Shrink and replay every finding. `seconds` of wall time are shared out evenly over what is left to shrink; what a
+    finding does not need is the next one's. `done` is called after each with its fingerprint, the replays that showed
+    it, and how many there were."""
+    end = time.monotonic() + seconds
+    for index, (fingerprint, witnessed) in enumerate(ground.found.items()):
+        now = time.monotonic()
+        until = now + (end - now) / (len(ground.found) - index)
+        plan, _ = shrink(
+            witnessed.plan,
+            lambda plans, f=fingerprint: ground.shows(f, plans),  # type: ignore[misc]
+            step=witnessed.finding.step,
+            late=lambda until=until: time.monotonic() > until,  # type: ignore[misc]
+        )
+        wanted = replays if time.monotonic() < end else min(HURRIED, replays)
+        hits = 0
+        for outcome in _again(ground.pool, plan, wanted):
+            for finding in ground.judge(outcome.trace) if outcome.trace else []:
+                if finding.fingerprint == fingerprint:
+                    hits += 1
+                    witnessed.finding, witnessed.trace = absorb(finding, witnessed.finding), outcome.trace
+        witnessed.plan, witnessed.replays = plan, (hits, wanted)
+        done(fingerprint, hits, wanted)
+
+
+def _again(pool: Pool, plan: Plan, replays: int) -> Iterator[Outcome]:
+    """The witness's replays: forks of the zygote; without fork, where plans leave traces behind, a fresh process for
+    each."""
+    for _ in range(0 if pool.fork else replays):
+        with pool.fresh() as fresh:
+            yield fresh.run(plan)
+    if pool.fork:
+        yield from pool.map([plan] * replays)
