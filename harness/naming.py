@@ -26,7 +26,8 @@ class Names:
     def __init__(
         self, twins: Twins, fields: Sequence[str] = ("tenant", "agent"), spellings: Iterable[Spelling] = (as_written,)
     ) -> None:
-        spellings = tuple(spellings)
+        # A key is shown as Python writes it, where a blank or accent may stand escaped.
+        spellings = (*spellings, lambda value: repr(value)[1:-1], lambda value: ascii(value)[1:-1])
         self._twins = twins
         self._patterns: list[tuple[str, Label, re.Pattern[str]]] = []
         for field in fields:

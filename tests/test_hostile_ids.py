@@ -20,7 +20,7 @@ from harness.judge import judge
 from harness.naming import Names
 from harness.plan import Plan, Step
 from harness.principal import DIMENSION_FIELDS, Principal, TwinSpec
-from harness.probes._text import Identities
+from harness.probes._text import Identities, key_text
 from harness.probes.paths import pattern_of
 from harness.shrink import shrink
 from harness.strategies import generate, tour
@@ -58,6 +58,18 @@ def test_hostile_twins_go_to_json_and_back_and_keep_the_secrets_of_ordinary_ones
     assert msgspec.json.decode(msgspec.json.encode(spec), type=TwinSpec) == spec
     plain = msgspec.structs.replace(spec, hostile="", parts=())
     assert make_twins(spec).a.secrets == make_twins(plain).a.secrets
+
+
+@given(specs(tuple(FAMILIES), 4))
+def test_a_key_that_holds_one_id_never_names_the_other(spec: TwinSpec) -> None:
+    twins = make_twins(spec)
+    names = Names(twins)
+    for who in (twins.a, twins.b):
+        for key in (who.tenant, (who.tenant, who.agent), f"{who.tenant}::{who.agent}"):
+            owner = names.owner(key_text(key))
+            wrong = [f for f, value in (owner or {}).items() if value != getattr(who, f)]
+            joined = spec.hostile in ("join", "dots") and isinstance(key, str) and key != who.tenant
+            assert joined or not wrong, (key, owner)
 
 
 def test_a_witness_of_before_still_reads() -> None:

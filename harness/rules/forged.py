@@ -31,16 +31,17 @@ def forged_identity(evidence: Evidence) -> Iterator[Finding]:
                 message = (
                     f"{me}'s payload names {other} ({fields}), and the answer leaves by {place(access)} for {other}"
                 )
-                yield _of(evidence.finding(RULE, access, other, me, message), record)
+                yield _of(evidence.finding(RULE, access, other, me, message))
         elif access.ambient == other and (access.direct or has_mark(access, me)):
             message = f"{me}'s payload names {other} ({fields}), and the bot acts as {other} at {place(access)}"
-            yield _of(evidence.finding(RULE, access, other, me, message), record)
+            yield _of(evidence.finding(RULE, access, other, me, message))
 
 
 def fold(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
     """`found` in the order of the trace, where all that comes of a forged step is one finding of that step.
 
-    A finding that honest steps show in the same run is not the payload's doing and stays what it is.
+    A finding that honest steps show in the same run is not the payload's doing and stays what it is; so does a canary
+    that merely turns up while the bot acts for the sender.
     """
     forged = _Forged(evidence)
     if not forged:
@@ -50,7 +51,10 @@ def fold(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
     kept: list[Finding] = []
     at: dict[int, int] = {}
     for finding, record in zip(found, behind, strict=True):
+        access = evidence.trace.accesses[finding.seqs[-1]]
         crossing = {finding.source, finding.observer} == set(TWINS)
+        mere_canary = finding.rule == "canary-flow" and access.sink != "outbound" and access.ambient == access.actor
+        crossing = crossing and not mere_canary
         if record is None or not crossing or finding.fingerprint in honest:
             kept.append(finding)
             continue
@@ -92,9 +96,12 @@ def _told(finding: Finding, record: StepRecord) -> Finding:
         return msgspec.structs.replace(finding, stands_for=(finding.fingerprint,))
     fields = ", ".join(record.forged)
     message = f"{record.who}'s payload names the other twin ({fields}): {finding.message}"
-    return _of(msgspec.structs.replace(finding, rule=RULE, message=message, stands_for=(finding.fingerprint,)), record)
+    return _of(msgspec.structs.replace(finding, rule=RULE, message=message, stands_for=(finding.fingerprint,)))
 
 
-def _of(finding: Finding, record: StepRecord) -> Finding:
-    # What is wrong is that the field is believed, wherever in the bot it shows first.
-    return msgspec.structs.replace(finding, cause="; ".join(record.forged))
+def _of(finding: Finding) -> Finding:
+    # What is wrong is whom the bot takes for the sender, or whom it answers, wherever that shows first. Which field it
+    # believes is told by the witness once it is small: a drawn payload may name the other in several.
+    if finding.sink == "outbound":
+        return msgspec.structs.replace(finding, cause="answered")
+    return msgspec.structs.replace(finding, cause="acts as the other", spans="sinks")
