@@ -22,6 +22,7 @@ from harness.judge import judge, proven
 from harness.plan import Plan
 from harness.pool import Outcome, Pool
 from harness.record import (
+    CallRecord,
     ErrorRecord,
     FindingRecord,
     OverlayRecord,
@@ -334,6 +335,10 @@ class Campaign:
                 plans_per_second=round(self.progress_rate(), 2), fork_ms=_median(self.fork_ms),
             ),
             unclaimed=unclaimed(self.surfaces, whole.items),
+            calls=tuple(
+                CallRecord(entry=entry, name=name, **told)
+                for (entry, name), told in sorted(self.coverage.calls.items())
+            ),
             requirements=requirement.decide_all(
                 self.requirements, self.facts, whole,
                 Evidence(

@@ -43,6 +43,7 @@ class Coverage:
         self.steps: dict[tuple[str, str, str], int] = {}
         self.wrong: dict[str, int] = {}
         self.dimensions: set[str] = set()
+        self.calls: dict[tuple[str, str], dict[str, int]] = {}
 
     def add(self, trace: Trace) -> None:
         """Count one trace."""
@@ -63,6 +64,11 @@ class Coverage:
         for record in trace.steps:
             step = (record.entry, record.action, record.outcome)
             self.steps[step] = self.steps.get(step, 0) + 1
+            if record.call and record.outcome != "unmet":
+                how = "bare" if record.wrong else "crossed" if record.crossed else "own"
+                told = self.calls.setdefault((record.entry, record.action), {})
+                name = how if record.outcome == "ok" else f"{how}_failed"
+                told[name] = told.get(name, 0) + 1
             if record.wrong:
                 self.wrong[record.entry] = self.wrong.get(record.entry, 0) + 1
 

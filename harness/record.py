@@ -205,6 +205,21 @@ class RequirementRecord(msgspec.Struct, frozen=True, kw_only=True):
     claims: tuple[ClaimRecord, ...] = ()
 
 
+class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A function or route that the harness found and called: how many calls were served and not served with one's own
+    things (`own`, `own_failed`), with the other's (`crossed`, `crossed_failed`) and with no context (`bare`,
+    `bare_failed`). A refusal of the other's says something only where `own` is not 0."""
+
+    entry: str
+    name: str
+    own: int = 0
+    own_failed: int = 0
+    crossed: int = 0
+    crossed_failed: int = 0
+    bare: int = 0
+    bare_failed: int = 0
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """All of one campaign. `witnesses` maps fingerprints to the shrunk plan's JSON."""
 
@@ -216,5 +231,6 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     soundness: Soundness
     performance: Performance
     unclaimed: tuple[UnclaimedRecord, ...] = ()
+    calls: tuple[CallRecord, ...] = ()
     requirements: tuple[RequirementRecord, ...] = ()
     witnesses: dict[str, bytes] = {}

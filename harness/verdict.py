@@ -227,7 +227,8 @@ def measure(
         # A start-up handler acts for nobody; that it touched nothing is what the rules have just said.
         return record("closed", f"ran {count} times and touched no tenant's state", True)
     if len(twins) < 2:
-        return record("not_exercised", f"reached by {twins[0] if twins else 'neither twin'} only", bool(held))
+        why = f"reached by {twins[0]} only" if twins else "reached on behalf of neither twin"
+        return record("not_exercised", why, bool(held))
     if not held and cell.sink in ("row", "key", "file"):
         if all(reach.op not in ("write", "rebind", "delete") for reach in calm):
             return record("not_exercised", "only looked at: nothing of anybody's was ever there", False)

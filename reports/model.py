@@ -175,6 +175,20 @@ class UnclaimedReport(msgspec.Struct, frozen=True, kw_only=True):
     site: SiteReport
 
 
+class CallReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A function or route that was found and called: calls served and not served with one's own things, with the
+    other's, and with no context. A refusal of the other's says something only where one's own call was served."""
+
+    entry: str
+    name: str
+    own: int
+    own_failed: int
+    crossed: int
+    crossed_failed: int
+    bare: int
+    bare_failed: int
+
+
 class ClaimReport(msgspec.Struct, frozen=True, kw_only=True):
     """One claim of a demand, with the cells it was measured by."""
 
@@ -224,6 +238,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[FindingReport, ...]
     requirements: tuple[RequirementReport, ...] = ()
     unclaimed: tuple[UnclaimedReport, ...] = ()
+    calls: tuple[CallReport, ...] = ()
     waivers: tuple[WaiverReport, ...] = ()
     errors: tuple[ErrorRecord, ...] = ()
     soundness: SoundnessReport = SoundnessReport()
@@ -295,6 +310,7 @@ def from_record(
         findings=findings,
         requirements=msgspec.convert(msgspec.to_builtins(record.requirements), tuple[RequirementReport, ...]),
         unclaimed=tuple(_unclaimed(place) for place in record.unclaimed),
+        calls=msgspec.convert(msgspec.to_builtins(record.calls), tuple[CallReport, ...]),
         waivers=waivers,
         errors=record.errors,
         soundness=SoundnessReport(**msgspec.structs.asdict(record.soundness)),

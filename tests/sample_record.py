@@ -7,6 +7,7 @@ from typing import Any
 from harness.plan import Deviation, Plan, Step
 from harness.principal import TwinSpec
 from harness.record import (
+    CallRecord,
     CellRecord,
     ClaimRecord,
     ErrorRecord,
@@ -286,6 +287,10 @@ def make_record(size: int = 24, leaks: int = 8, **changes: Any) -> RunRecord:
                 twins=("A", "B"),
                 site=Site("bot/extras.py", 7, "note_seen"),
             ),
+        ),
+        "calls": (
+            CallRecord(entry="plugin", name="chat_api.get_<stream>", own=8, crossed_failed=4, bare_failed=4),
+            CallRecord(entry="webui", name="GET /history", own=6, crossed=2),
         ),
         "witnesses": {finding.fingerprint: make_plan(number).to_json() for number, finding in enumerate(made)},
     }

@@ -11,6 +11,7 @@ import pytest
 from fixtures.twins import make_twins
 from harness import catalogue, strategies
 from harness.arguments import Chooser, Parameter, Unmet
+from harness.coverage import Coverage
 from harness.judge import judge
 from harness.plan import Plan, Step
 from harness.pool import Outcome, Pool
@@ -101,6 +102,13 @@ def test_another_tenants_id_is_refused_by_correct_code(pool: Pool) -> None:
     assert (own.outcome, own.crossed, other.outcome, other.crossed) == ("ok", False, "ok", True)
     assert any("message" in text for text in outcome.trace.observed["A"])
     assert found(outcome) == set()
+
+
+def test_coverage_tells_own_calls_from_crossed_ones(pool: Pool) -> None:
+    outcome, coverage = play(pool), Coverage()
+    assert outcome.trace is not None
+    coverage.add(outcome.trace)
+    assert coverage.calls == {("plugin", "MessageStore.recent"): {"own": 1, "crossed": 1}}
 
 
 def test_an_id_that_opens_another_tenants_rows_is_a_foreign_read(pool: Pool) -> None:
