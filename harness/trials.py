@@ -17,7 +17,7 @@ from harness.target import Overlay
 from harness.trace import Trace
 from harness.witness import Witnessed
 
-BESIDE = 30
+BESIDE = 16
 """Findings that are not a fix's own and are played under it to see that they stay."""
 
 TRIED = 120
