@@ -114,3 +114,13 @@ def test_a_state_that_the_finding_does_not_need_is_shrunk_away() -> None:
         msgspec.structs.replace(SCAN, before="full"), lambda plans: [plan.before == "full" for plan in plans]
     )
     assert (needless.before, needed.before) == (EMPTY, "full")
+
+
+@pytest.mark.parametrize("dimension", ["T", "A", "C", "P"])
+def test_the_reference_bot_is_furnished_for_twins_of_every_dimension(dimension: str) -> None:
+    with Pool(SPEC, jobs=1) as made:
+        for outcome in made.map(
+            [Plan(before=state, twins=TwinSpec(dimension=dimension)) for state in states_of(TARGET)]
+        ):
+            assert outcome.trace is not None, outcome.detail
+            assert not outcome.trace.faults
