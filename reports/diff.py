@@ -1,7 +1,8 @@
 """What changed between two runs: new, fixed and still open findings, and coverage that was lost.
 
 An item that was closed and is not exercised now is a regression: it went from shown to unknown. A finding that is
-gone counts as fixed only where the new run looked: where each of its items is not exercised now, it is *unseen*.
+gone counts as fixed only where the new run looked: where each of its items is not exercised now, it is *unseen*. A run
+of a part of the map leaves findings out, so there one is fixed only if an item of it is closed, or all were decided.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def diff(old: dict[str, Any], new: dict[str, Any]) -> Diff:
         items = {name: item for name, item in items.items() if name in both}
         items_now = {name: item for name, item in items_now.items() if name in both}
     gone = [finding for fingerprint, finding in before.items() if fingerprint not in now]
-    unseen = [finding for finding in gone if _not_looked_at(finding, items_now)]
+    unseen = [finding for finding in gone if _not_looked_at(finding, items_now, bool(_selection(new)))]
     lost, gained, other = [], [], []
     for name in list(dict.fromkeys([*items, *items_now])):
         was = items[name]["verdict"] if name in items else "absent"
@@ -103,8 +104,10 @@ def _selection(report: dict[str, Any]) -> str:
     return said
 
 
-def _not_looked_at(finding: dict[str, Any], items: dict[str, dict[str, Any]]) -> bool:
+def _not_looked_at(finding: dict[str, Any], items: dict[str, dict[str, Any]], partial: bool) -> bool:
     verdicts = {items[name]["verdict"] if name in items else "absent" for name in finding["items"]}
+    if partial and "closed" not in verdicts and (not verdicts or "absent" in verdicts):
+        return True
     return bool(verdicts) and verdicts <= {"not_exercised", "inert", "absent"}
 
 

@@ -89,3 +89,21 @@ def test_a_finding_outside_the_part_that_ran_is_not_fixed() -> None:
     made = compare(old, ([make_item(4, "closed")],), environment={"selection": "items matching item-004"})
     assert made.fixed == ()
     assert marks(made.unseen) == [fingerprint(0)]
+
+
+def test_a_part_of_the_map_shows_a_fix_only_by_a_closed_item_or_by_all_of_them() -> None:
+    gone = msgspec.structs.replace(make_finding(0), items=("item-000", "item-001"))
+    before = ([make_item(0, "open"), make_item(1, "open")], [gone])
+    part = {"selection": "items matching item-000"}
+    still_open_by_another = compare(before, ([make_item(0, "open")],), environment=part)
+    assert (still_open_by_another.fixed, marks(still_open_by_another.unseen)) == ((), [fingerprint(0)])
+    assert marks(compare(before, ([make_item(0, "closed")],), environment=part).fixed) == [fingerprint(0)]
+    both = [make_item(0, "open"), make_item(1, "open")]
+    assert marks(compare(before, (both,), environment=part).fixed) == [fingerprint(0)]
+
+
+def test_a_finding_of_no_item_is_never_fixed_by_a_part_of_the_map() -> None:
+    loose = msgspec.structs.replace(make_finding(0), items=())
+    part = compare(([], [loose]), ([make_item(4, "closed")],), environment={"selection": "items matching item-004"})
+    assert (part.fixed, marks(part.unseen)) == ((), [fingerprint(0)])
+    assert marks(compare(([], [loose]), ([make_item(4, "closed")],)).fixed) == [fingerprint(0)]
