@@ -40,6 +40,21 @@ def test_a_missing_checkout_is_named_with_what_to_do(tmp_path: Path) -> None:
     assert "--root" in str(raised.value)
 
 
+def test_missing_packages_are_named_with_a_command_that_installs_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, db_root = tmp_path / "bot", tmp_path / "db"
+    for file in (root / "src" / "main.py", db_root / "src" / "maim_db" / "__init__.py"):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    monkeypatch.setattr("fixtures.targets.maimbot_saas_layout.NEEDED", ("no_such_package_anywhere",))
+    with pytest.raises(TargetError) as raised:
+        MaimbotSaasTarget(root=root, db_root=db_root).prepare(tmp_path / "work")
+    said = str(raised.value)
+    assert "no_such_package_anywhere" in said
+    assert said.endswith(f"grep -v '^maim_db' {root / 'requirements.txt'} > needed.txt && pip install -r needed.txt")
+
+
 def test_no_root_at_all_is_an_error_not_a_crash(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="--root"):
         MaimbotSaasTarget().version()
