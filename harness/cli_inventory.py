@@ -89,10 +89,10 @@ def inventory(
 
 def _listing(target: Target, pool: Pool, show: Ticker) -> Listing:
     facts = target.facts()
-    known = riskmap.load(target.risk_map())
-    items = known.items
-    claimed = known.dimensions(facts.name, facts.generation)
-    plans = strategies.tour([*target.actions(), *pool.ready.calls], claimed, facts.hostile, states_of(target))
+    items = riskmap.load(target.risk_map()).items
+    # One way of differing reaches every place there is; the others only ask who meets there.
+    tour = strategies.tour([*target.actions(), *pool.ready.calls], states=states_of(target))
+    plans = [plan for plan in tour if plan.twins.dimension == "T"]
     coverage, surfaces = Coverage(), Surfaces(facts)
     for number, outcome in enumerate(pool.map(plans), 1):
         show.say(f"tour: {number}/{len(plans)}")
