@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from harness.finding import Finding, absorb
+from harness.principal import MISSING
 from harness.riskmap import Demand
 from harness.rules import forged, registry
 from harness.rules._evidence import TWINS, Evidence
@@ -26,8 +27,9 @@ def judge(trace: Trace, facts: Facts, demands: Sequence[Demand] = ()) -> list[Fi
     `demands` are the risk map's claims that something is never written. A canary that has crossed once shows again
     in whatever is made of it (the config read, then the prompt, the reply, the row of the reply). The first crossing is
     the finding, the later ones are what it `reaches`. So with a flow that has no context: its first access is the
-    finding, or where it is nobody's flow its first access of each sink. All that goes wrong in a step whose payload
-    names the other twin is one finding of that step.
+    finding, or where it is nobody's flow its first access of each sink; that its tasks fall back to the process's
+    configuration follows from it. All that goes wrong in a step whose payload names the other twin is one finding of
+    that step.
     """
     evidence = Evidence(trace, facts, demands)
     found: list[Finding] = []
@@ -49,6 +51,7 @@ def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
     crossed: dict[tuple[str, str, str], int] = {}
     bare: dict[tuple[str, str], int] = {}
     entered: dict[tuple[str, str], int] = {}
+    lacking: dict[str, int] = {}
     causes: list[Finding] = []
     reaches: list[dict[str, None]] = []
     for finding in found:
@@ -66,6 +69,9 @@ def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
                 if cause is not None:
                     bare[access.lineage, finding.sink] = cause
                     causes[cause] = absorb(causes[cause], finding)
+        elif finding.rule == "default-fallback" and access.ambient == MISSING:
+            # The tasks of a step that has no context have none either: it is the step's doing that they fall back.
+            cause = lacking.get(access.lineage)
         if cause is not None:
             known = causes[cause]
             if (known.fingerprint, known.surface) != (finding.fingerprint, finding.surface):
@@ -78,6 +84,8 @@ def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
             crossed.setdefault((finding.source, finding.observer, slot), index)
         if finding.rule == "context-missing":
             bare[access.lineage, finding.sink] = index
+            if access.direct:
+                lacking.setdefault(access.lineage, index)
             if finding.spans == "sinks":
                 # What a step does without context follows into its tasks; a task that lost it says nothing of others.
                 entered.setdefault((access.lineage, "" if access.direct else finding.cause), index)

@@ -169,6 +169,17 @@ def test_a_task_that_lost_its_context_says_nothing_of_other_tasks() -> None:
     assert gates(bare(), bare(**LATE, direct=False, stack=1)) == ["api.py:handle"], "it was never there to be lost"
 
 
+def test_tasks_of_a_flow_without_context_fall_back_because_it_has_none() -> None:
+    task: dict[str, Any] = {
+        "sink": "config", "surface": "bot", "detail": FALLBACK, "direct": False, "ambient": "-",
+    }  # fmt: skip
+    (finding,) = found(bare(), access(**task))
+    assert finding.rule == "context-missing" and "config bot" in finding.reaches
+    assert rules(access(**task)) == ["default-fallback"], "the task lost it"
+    assert rules(bare(), access(**task, lineage="A.1")) == ["context-missing", "default-fallback"], "another flow"
+    assert rules(bare(), access(**{**task, "ambient": "A"})) == ["context-missing", "default-fallback"], "it has one"
+
+
 def test_another_flow_without_context_is_another_finding() -> None:
     surfaces = [f.surface for f in found(bare(), bare(surface="people", lineage="boot.3", actor=None))]
     assert surfaces == ["messages", "people"]
