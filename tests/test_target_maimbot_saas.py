@@ -119,6 +119,27 @@ def test_fixes_of_one_surface_speak_of_their_own_code_only() -> None:
         assert speaking == [name]
 
 
+@pytest.mark.parametrize(
+    ("rule", "surface", "frame", "names"),
+    [
+        ("canary-flow", "api", "src/chat/message_receive/bot.py:ChatBot._process_commands", ["fix-plugin-folder"]),
+        ("canary-flow", "api", "src/chat/heart_flow/heartFC_chat.py:HeartFChatting._send_response",
+         ["fix-stream-id-replies"]),
+        ("shared-key", "data/tenant_storage/{id}/{id}/emoji_registed/*.png",
+         "src/plugin_system/apis/emoji_api.py:get_all", ["fix-emoji-files"]),
+        ("shared-key", "data/tenant_storage/{id}/{id}/emoji_registed/*.png",
+         "src/chat/emoji_system/emoji_manager.py:EmojiManager.run_maintenance_cycle", ["fix-path-segment"]),
+        ("context-missing", "global.bot", "src/plugin_system/apis/person_api.py:get_person_id", ["fix-api-context"]),
+        ("context-missing", "mood", "src/mood/mood_manager.py:ChatMood.get_mood", ["fix-api-context"]),
+        ("context-missing", "global.bot", "src/webui/chat_routes.py:get_chat_info", ["fix-webui-context"]),
+    ],
+)  # fmt: skip
+def test_one_surface_is_left_to_the_fix_of_the_code_that_met_it(
+    rule: str, surface: str, frame: str, names: list[str]
+) -> None:
+    assert [o.name for o in OVERLAYS if o.kind == "fix" and o.speaks_of(rule, surface, (frame,))] == names
+
+
 def test_twins_of_one_agent_id_differ_in_tenant_and_credential() -> None:
     twins = MaimbotSaasTarget().twins(TwinSpec(dimension="T"))
     assert twins.a.agent == twins.b.agent
