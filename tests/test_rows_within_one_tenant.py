@@ -12,11 +12,12 @@ from harness.principal import Twins
 from tests.rows_support import FACTS, Watched, watching
 
 OWNED = {"tenant_id": "tenant", "agent_id": "agent"}
-PLACED = msgspec.structs.replace(FACTS, owner_columns=OWNED, place_columns={"chat": "chat"})
+PLACED = msgspec.structs.replace(FACTS, owner_columns=OWNED, place_columns={"chat": "chat", "platform": "platform"})
 SCHEMA = """
 CREATE TABLE person (name TEXT, tenant_id TEXT);
 CREATE TABLE note (name TEXT, tenant_id TEXT, agent_id TEXT);
 CREATE TABLE stream (name TEXT, tenant_id TEXT, chat TEXT);
+CREATE TABLE line (name TEXT, tenant_id TEXT, chat TEXT, platform TEXT);
 """
 
 
@@ -57,6 +58,11 @@ def test_a_place_column_tells_two_chats_apart(tmp_path: Path) -> None:
     assert owners(tmp_path, "stream", ("x", "tenant-A", "1"), chat="9") == ("A", "columns")
     assert owners(tmp_path, "stream", ("x", "tenant-A", "9"), chat="9") == ("B", "columns")
     assert owners(tmp_path, "stream", ("x", "tenant-A", "third"), chat="9") == ("A", "first-writer")
+
+
+def test_a_platform_tells_only_together_with_the_chat(tmp_path: Path) -> None:
+    assert owners(tmp_path, "line", ("x", "tenant-A", "1", "wx"), platform="wx") == ("B", "columns")
+    assert owners(tmp_path, "line", ("x", "tenant-A", "third", "wx"), platform="wx") == ("A", "first-writer")
 
 
 def test_a_place_column_makes_no_table_tenant_scoped(tmp_path: Path) -> None:

@@ -261,6 +261,10 @@ class RowLog:
             identity: dict[str, str | None] = {}
             for name, value in zip(names, values, strict=True):
                 identity[self.owners[name.lower()]] = None if value is None else _text(value)
+            # A platform is shared by all who are on it: it tells whose row it is only together with the chat.
+            chats = (recorder.twins.a.chat, recorder.twins.b.chat)
+            if "platform" in identity and "chat" in identity and identity["chat"] not in chats:
+                del identity["platform"]
             self._labels[told] = recorder.label(identity)
         label = self._labels[told]
         if label in ("A", "B") or self._tells(recorder, names):
