@@ -102,7 +102,7 @@ def test_search_finds_words_and_says_when_nothing_matches(page: Any) -> None:
     assert shown(page) == []
     assert page.locator("#nothing").is_visible()
     page.click("#clear")
-    assert len(shown(page)) == ITEMS
+    page.wait_for_function("many => document.querySelectorAll('details.item:not([hidden])').length === many", arg=ITEMS)
     assert page.evaluate("document.activeElement.name") == "text"
 
 
