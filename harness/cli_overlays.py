@@ -76,7 +76,8 @@ def overlays(
         try:
             if not interrupted:
                 claimed = whole.dimensions(target.facts().name, target.facts().generation)
-                tour = strategies.tour(list(target.actions()), claimed, target.facts().hostile, states_of(target))
+                actions = [*target.actions(), *pool.ready.calls]
+                tour = strategies.tour(actions, claimed, target.facts().hostile, states_of(target))
                 campaign.try_overlays(tour, only, small=True)
         except KeyboardInterrupt:
             interrupted = True

@@ -210,8 +210,8 @@ def tour(
     a plan may begin with, everything that an entry offers, in one plan an entry.
 
     It makes reach independent of chance: what a target offers is tried even by the shortest campaign. `claimed` maps
-    dimensions to the entries on which cells claim them: there twins differ within one tenant as well. Calls that
-    the harness found come last.
+    dimensions to the entries on which cells claim them: there twins differ within one tenant as well. What matters
+    most comes first.
     """
     calls = [action for action in actions if action.call]
     actions = [action for action in actions if not action.call]

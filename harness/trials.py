@@ -20,9 +20,6 @@ from harness.witness import Witnessed
 BESIDE = 16
 """Findings that are not a fix's own and are played under it to see that they stay."""
 
-TRIED = 120
-"""Plans of the tour on which a fault is tried."""
-
 
 class Ground(Protocol):
     """What a trial needs of the campaign it belongs to: what plain code showed, and how to play and judge."""
@@ -76,7 +73,7 @@ def _nearest(ground: Ground, overlay: Overlay, tour: Sequence[Plan]) -> list[Pla
         touched = ground.touched.get(plan.digest(), frozenset())
         return not any(fnmatch.fnmatchcase(surface, overlay.surface) for surface in touched), len(plan.steps)
 
-    return sorted(tour, key=far)[:TRIED]
+    return sorted(tour, key=far)
 
 
 def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
