@@ -15,7 +15,7 @@ from harness.errors import UsageError
 
 @click.command(epilog=examples("isolation items --items 'config-*'"))
 @target_options
-@click.option("--items", "pattern", default="*", help="Only items whose id matches this glob.")
+@click.option("--items", "pattern", default="*", help="Only items whose id matches this glob (or one of several: a,b).")
 def items(target_name: str, root: Path | None, db_root: Path | None, pattern: str) -> None:
     """List the risk items and their cells (sink, entry, dimension, predicate)."""
     target = catalogue.make_target(catalogue.target_spec(target_name), root, db_root)

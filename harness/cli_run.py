@@ -52,7 +52,12 @@ isolation run --items 'config-*' --overlay FAULT --plans 20
 @click.option("--seed", default=0, show_default=True, help="Plans are drawn from this; equal seeds, equal plans.")
 @click.option("--minutes", type=float, help="Stop starting plans after so many minutes (default: the profile's).")
 @click.option("--plans", type=click.IntRange(0), help="How many generated plans, instead of the profile's.")
-@click.option("--items", "pattern", default="*", help="Decide only risk items whose id matches this glob.")
+@click.option(
+    "--items",
+    "pattern",
+    default="*",
+    help="Decide only risk items whose id matches this glob (or one of several: a,b).",
+)
 @click.option(
     "--changed", "revision", help="Only items whose module, or what it imports, changed since this git revision."
 )

@@ -104,8 +104,9 @@ class RiskMap(msgspec.Struct, frozen=True, kw_only=True):
     schema: str = RISK_MAP_SCHEMA
 
     def select(self, pattern: str) -> RiskMap:
-        """Items whose id matches the glob. Raises UsageError when none does."""
-        chosen = tuple(item for item in self.items if fnmatch.fnmatchcase(item.id, pattern))
+        """Items whose id matches the glob, or one of several with commas between. Raises UsageError when none does."""
+        globs = [glob.strip() for glob in pattern.split(",")]
+        chosen = tuple(item for item in self.items if any(fnmatch.fnmatchcase(item.id, glob) for glob in globs))
         if not chosen:
             raise UsageError(f"no risk item matches {pattern!r}; `isolation items` lists the ids")
         return RiskMap(items=chosen)

@@ -17,8 +17,14 @@ NEW = {
     "src/common/message/api.py": "legacy_message_info = 1",
     "src/chat/emoji_system/emoji_manager.py": "def run_maintenance_cycle(): ...",
     "src/main.py": "DreamMaintenanceTask()",
+    "src/common/database/database.py": "from maim_db import get_database",
+    "src/common/server.py": "pass",
 }
-OLD = {**dict.fromkeys(NEW, "pass"), "src/main.py": "OnlineTimeRecordTask(); StatisticOutputTask()"}
+OLD = {
+    **dict.fromkeys(NEW, "pass"),
+    "src/main.py": "OnlineTimeRecordTask(); StatisticOutputTask()",
+    "src/common/server.py": 'Server(host=os.environ["HOST"])',
+}
 
 
 def checkout(folder: Path, files: dict[str, str]) -> Path:
@@ -42,8 +48,8 @@ def test_a_new_checkout_is_driven_as_declared(tmp_path: Path) -> None:
 def test_every_patch_of_an_old_checkout_is_declared_with_what_it_hides(tmp_path: Path) -> None:
     plain, given = MaimbotSaasTarget().facts(), MaimbotSaasTarget(root=checkout(tmp_path, OLD)).facts()
     patched = [hidden for hidden in given.hidden if hidden not in plain.hidden]
-    assert len(patched) == 3
-    assert all(hidden.what.startswith("patched: ") and hidden.hides for hidden in patched)
+    assert len(patched) == 5
+    assert all(hidden.what.startswith(("patched: ", "set: ")) and hidden.hides for hidden in patched)
 
 
 def test_only_what_is_missing_is_patched(tmp_path: Path) -> None:

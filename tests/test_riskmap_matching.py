@@ -73,6 +73,7 @@ def test_demands_are_the_absent_cells_of_items_that_live_in_the_bot() -> None:
 def test_selecting_items_by_glob() -> None:
     riskmap = RiskMap(items=(item("store-rows", APART), item("store-files", APART), item("cache", APART)))
     assert [i.id for i in riskmap.select("store-*").items] == ["store-rows", "store-files"]
+    assert [i.id for i in riskmap.select("store-rows, store-f*").items] == ["store-rows", "store-files"]
     assert riskmap.select("*") == riskmap
     with pytest.raises(UsageError, match=r"no risk item matches 'Store-\*'.*isolation items"):
         riskmap.select("Store-*")
