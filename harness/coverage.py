@@ -10,7 +10,7 @@ import msgspec
 from harness.principal import SHARED
 from harness.record import MatrixCell
 from harness.rules._evidence import TWINS
-from harness.trace import Access, Trace
+from harness.trace import FAILED, Access, Trace
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -106,7 +106,7 @@ def _twin(access: Access) -> str:
 
 def _held(access: Access) -> bool:
     twin = _twin(access)
-    if access.op == "error" or not twin:
+    if access.op in FAILED or not twin:
         return False
     if access.sink in ("row", "key", "file"):
         owner = access.new_owner if access.op in ("write", "rebind") else access.owner
@@ -116,6 +116,6 @@ def _held(access: Access) -> bool:
 
 def _crossed(access: Access) -> bool:
     twin = _twin(access)
-    if access.sink not in ("config", "prompt") or access.op == "error" or access.ambient not in ("-", twin):
+    if access.sink not in ("config", "prompt") or access.op in FAILED or access.ambient not in ("-", twin):
         return False
     return any(mark.label in TWINS and mark.label != twin for mark in access.marks)

@@ -187,6 +187,10 @@ class Watch(Protocol):
     def event(self, name: str, text: str) -> None:
         """Something handed to a plugin or event handler."""
 
+    def refused(self, sink: str, surface: str, reason: str) -> None:
+        """The bot itself would not touch a place (a table, a config section) for want of the right context. No probe
+        sees that, since nothing happens; but it is what tells a place that refuses from one that nobody tries."""
+
 
 class Target(Protocol):
     """A bot the harness can drive. See the module docstring for the order of calls."""

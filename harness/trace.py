@@ -13,7 +13,9 @@ import msgspec
 from harness.principal import Label, Twins
 
 SINKS = ("row", "key", "file", "config", "prompt", "outbound", "event", "log", "quota")
-OPS = ("read", "write", "delete", "iterate", "rebind", "error")
+OPS = ("read", "write", "delete", "iterate", "rebind", "error", "refuse")
+FAILED = frozenset(("error", "refuse"))
+"""Operations that did not come about: the place failed, or the bot would not touch it for want of an identity."""
 
 
 class Site(msgspec.Struct, frozen=True, array_like=True):

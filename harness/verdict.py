@@ -15,6 +15,7 @@ from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
 from harness.rules._evidence import TWINS
 from harness.rules._scope import coarsest
 from harness.target import Facts
+from harness.trace import FAILED
 
 ENOUGH = 20
 """A cell reached less often is not exercised."""
@@ -52,6 +53,9 @@ class Matcher:
         self._by_sink: dict[str, list[tuple[Reach, int]]] = {}
         self._entries: dict[str, dict[str, int]] = {}
         self._wrong = coverage.wrong
+        self._steps: dict[str, int] = {}
+        for (entry, _, _), count in coverage.steps.items():
+            self._steps[entry] = self._steps.get(entry, 0) + count
         for reach, count in coverage.counts.items():
             self._by_sink.setdefault(reach.sink, []).append((reach, count))
             twins = self._entries.setdefault(reach.entry, {})
@@ -67,6 +71,10 @@ class Matcher:
                     if reach not in found and pattern.matches(sink, reach.surface, reach.stack):
                         found[reach] = count
         return list(found.items())
+
+    def steps(self, entry: str) -> int:
+        """How many steps were played on the entry."""
+        return self._steps.get(entry, 0)
 
     def wrong(self, entry: str) -> int:
         """How many steps on the entry carried a wrong identity or none."""
@@ -129,7 +137,8 @@ def decide(
     for state in ("inert", "not_exercised"):
         for cell in cells:
             if cell.state == state:
-                return record(state, f"{cell.sink} on {cell.entry}: {cell.why}", cells)
+                why = f"{cell.sink} on {cell.entry}: {cell.why}"
+                return record(state, f"{why}. {item.note}" if item.note else why, cells)
     missed = sorted(name for name, dead in killed.items() if not dead)
     if missed:
         return record("not_exercised", f"the planted fault {missed[0]} was not found, so silence proves nothing", cells)
@@ -213,13 +222,16 @@ def measure(
             return record("not_exercised", f"never written, but {cell.entry} was hardly tried", None)
         return record("closed", "never written", None)
     if not mine:
-        return record("not_exercised", "never reached", None)
+        played = matcher.steps(cell.entry)
+        why = f"never reached by {played} steps" if played else f"never reached: no step was played on {cell.entry}"
+        return record("not_exercised", why, None)
     calm = [reach for reach, _ in mine if not reach.failing]
     steady = sum(n for reach, n in mine if not reach.failing)
     if not calm:
         return record("not_exercised", f"reached {count} times, but only after a failure step had struck", None)
-    if all(reach.op == "error" for reach in calm):
-        return record("inert", f"all {count} accesses failed: the feature does not work", False)
+    if all(reach.op in FAILED for reach in calm):
+        how = "failed" if any(reach.op == "error" for reach in calm) else "were refused for want of a context"
+        return record("inert", f"all {count} accesses {how}: the feature does not work", False)
     if steady < ENOUGH:
         broken = f" besides {count - steady} after a failure step had struck" if count > steady else ""
         return record("not_exercised", f"reached {steady} times{broken}, {ENOUGH} are wanted", bool(held))

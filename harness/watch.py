@@ -69,3 +69,9 @@ class RecorderWatch:
         recorder = self._recorder
         if recorder.listening:
             recorder.access("event", "read", name, "", marks=recorder.marks(text), detail={"text": text[:TEXT_KEPT]})
+
+    def refused(self, sink: str, surface: str, reason: str) -> None:
+        """A place the bot would not touch; see `Watch.refused`."""
+        recorder = self._recorder
+        if recorder.listening:
+            recorder.access(sink, "refuse", surface, "", detail={"reason": reason[:TEXT_KEPT]})

@@ -95,7 +95,7 @@ def test_not_exercised_says_which_claim_and_how_many_held() -> None:
     timers = Claim(about="timers too", items=("notes-*",), cells=(Cell(sink="row", entry="timer"),))
     made = decided(ROWS, timers, accesses=both())
     assert made.outcome == "not_exercised"
-    assert made.why == "timers too: row on timer: never reached; 1 of 2 claims held"
+    assert made.why == "timers too: row on timer: never reached: no step was played on timer; 1 of 2 claims held"
 
 
 def test_what_cannot_be_shown_keeps_it_from_being_met_but_not_from_being_broken() -> None:

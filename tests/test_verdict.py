@@ -161,6 +161,22 @@ def test_open_comes_before_inert() -> None:
     assert verdict(item(never, ROW), [*both(), *failing, LEAK]).verdict == "open"
 
 
+def test_a_place_the_bot_refuses_to_everybody_is_inert_and_says_so() -> None:
+    refused = [access(op="refuse", actor=t, ambient="-") for t in "AB" * ENOUGH]
+    said = verdict(item(ROW), refused)
+    assert (said.verdict, said.cells[0].state) == ("inert", "inert")
+    assert "refused for want of a context" in said.why
+    served = both()
+    assert verdict(item(ROW), [*refused, *served]).verdict == "closed"
+
+
+def test_what_was_not_shown_says_why_in_the_words_of_the_map() -> None:
+    noted = msgspec.structs.replace(item(ROW), note="Nobody ever calls it.")
+    assert verdict(noted, []).why == "row on api: never reached: no step was played on api. Nobody ever calls it."
+    assert verdict(noted, both(op="error")).why.endswith("does not work. Nobody ever calls it.")
+    assert verdict(noted, both()).why == "every cell reached, every control held, no rule fired"
+
+
 def test_inert_comes_before_not_exercised() -> None:
     never = Cell(sink="file", entry="timer")
     failing = both(op="error")
@@ -173,7 +189,7 @@ def test_inert_comes_before_not_exercised() -> None:
 def test_one_cell_that_was_never_reached_keeps_the_item_from_closing() -> None:
     said = verdict(item(ROW, Cell(sink="row", entry="timer")), both())
     assert said.verdict == "not_exercised"
-    assert said.why == "row on timer: never reached"
+    assert said.why == "row on timer: never reached: no step was played on timer"
 
 
 def test_a_planted_fault_that_was_missed_keeps_the_item_from_closing() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.finding import Finding
 from harness.principal import MISSING
 from harness.rules._evidence import TWINS, Evidence, container, has_mark, place
-from harness.trace import Access
+from harness.trace import FAILED, Access
 
 
 def context_missing(evidence: Evidence) -> Iterator[Finding]:
@@ -15,7 +15,7 @@ def context_missing(evidence: Evidence) -> Iterator[Finding]:
     if not evidence.facts.refuses:
         return
     for access in evidence.accesses("row", "key", "file", "config", "prompt"):
-        if access.ambient != MISSING or access.op == "error" or access.detail.get("observed") == "between":
+        if access.ambient != MISSING or access.op in FAILED or access.detail.get("observed") == "between":
             continue  # a change seen by comparing states was not made where it was seen
         why = _tenant_state(access)
         if why:
@@ -39,7 +39,7 @@ def context_mismatch(evidence: Evidence) -> Iterator[Finding]:
     a shared worker that serves each job in its own tenant's context keeps its first caller's lineage and is right.
     """
     for access in evidence.accesses("row", "key", "file", "config", "prompt"):
-        if evidence.claim(access).kind != "split" or access.op == "error":
+        if evidence.claim(access).kind != "split" or access.op in FAILED:
             continue
         actor = access.actor or ""
         if not (access.direct or has_mark(access, actor)):

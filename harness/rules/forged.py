@@ -8,7 +8,7 @@ import msgspec
 
 from harness.finding import Finding
 from harness.rules._evidence import TWINS, Evidence, has_mark, place
-from harness.trace import Access, StepRecord
+from harness.trace import FAILED, Access, StepRecord
 
 RULE = "forged-identity"
 
@@ -22,7 +22,7 @@ def forged_identity(evidence: Evidence) -> Iterator[Finding]:
     forged = _Forged(evidence)
     for access in evidence.accesses() if forged else ():
         record = forged.behind(access)
-        if record is None or access.op == "error":
+        if record is None or access.op in FAILED:
             continue
         me, other = ("A", "B") if access.actor == "A" else ("B", "A")
         fields = ", ".join(record.forged)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.finding import Finding
 from harness.rules._evidence import TWINS, Evidence, container, has_mark, place
-from harness.trace import Access
+from harness.trace import FAILED, Access
 
 
 def shared_key(evidence: Evidence) -> Iterator[Finding]:
@@ -18,7 +18,7 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
     """
     written: dict[tuple[str, str, str], Access] = {}
     for access in evidence.accesses("key", "file", "row"):
-        if access.op == "error" or (access.sink == "row" and access.detail.get("owned_by") == "columns"):
+        if access.op in FAILED or (access.sink == "row" and access.detail.get("owned_by") == "columns"):
             continue
         if access.op == "iterate" or not (access.key or access.sink == "key"):
             continue
