@@ -274,3 +274,46 @@ def test_a_new_run_forgets_owners(tmp_path: Path) -> None:
         session.as_("B")
         bot["shapes"].ALIASED["k"] = 2
         assert session.accesses[-1].owner is None
+
+
+LOADER = """
+    import importlib.util
+
+    REGISTRY = {}
+
+    def load(path):
+        spec = importlib.util.spec_from_file_location("BOT.plugins.notes", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        REGISTRY["notes"] = module.Notes
+"""
+
+PLUGIN = """
+said = {}
+last = None
+
+class Notes:
+    shared = []
+
+    def note(self, who, text):
+        global last
+        said[who] = text
+        last = text
+        self.shared.append(text)
+"""
+
+
+def test_the_state_of_a_plugin_that_no_import_names_is_watched(tmp_path: Path) -> None:
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(PLUGIN, "utf-8")
+    bot = Bot(tmp_path, loader=LOADER)
+    with bot.run() as session:
+        bot["loader"].load(plugin)
+        bot.probe.between()
+        session.as_("A")
+        bot["loader"].REGISTRY["notes"]().note("a", "canaryA")
+        bot.probe.finish()
+        place = f"{bot.name}.plugins.notes"
+        assert [a.new_owner for a in session.on(f"{place}.said", "write")] == ["A"]
+        assert [a.new_owner for a in session.on(f"{place}.last", "rebind")] == ["A"]
+        assert [a.new_owner for a in session.on(f"{place}.Notes.shared", "write")] == ["A"]

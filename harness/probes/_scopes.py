@@ -34,6 +34,14 @@ class Writers:
         return {"writers": sorted(self.labels), "observed": "between"}
 
 
+class Namespace:
+    """Stands for a module that nobody imported by name: code that was loaded from a path and kept by its classes alone.
+    Its names are the globals of that code, not a copy."""
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        self.__dict__ = names
+
+
 class Scope:
     """A namespace whose names are cells: a module, a class or an instance.
 
@@ -52,9 +60,12 @@ class Scope:
         self.label: Label | None = None
         self.watched = Watched(ledger, surface, prefix)
         self.is_class = isinstance(holder, type)
-        self.is_module = isinstance(holder, ModuleType)
+        self.is_module = isinstance(holder, (ModuleType, Namespace))
         self._strong: Any = None
         self._weak: Any = None
+        if isinstance(holder, Namespace):
+            self._strong = holder  # nobody else holds it
+            return
         try:
             self._weak = weakref.ref(holder)
         except TypeError:

@@ -26,7 +26,7 @@ from harness.principal import Label
 from harness.probes._attrs import HARMLESS, AttributeCell, ClassHook, hookable
 from harness.probes._cells import ATTRIBUTE, Ledger, Place
 from harness.probes._references import Candidate, Inside, bind, bindable, distinct, referrers
-from harness.probes._scopes import Scope, Snapshot, Writers, assigned_names, in_order
+from harness.probes._scopes import Namespace, Scope, Snapshot, Writers, assigned_names, in_order
 from harness.probes._text import instance_dict
 from harness.probes._traced import STANDINS, Traced, items_of, new_place, stand_in
 
@@ -72,6 +72,7 @@ class Walker:
         self._whole_heap = False
         self._retry: dict[int, Candidate] = {}
         self._modules: dict[str, ModuleType] = {}
+        self._homeless: dict[str, Namespace] = {}
         self._assigned: dict[int, frozenset[str] | None] = {}
         self._hookable: dict[type, bool] = {}
         self._candidates: dict[int, Candidate] = {}
@@ -186,6 +187,7 @@ class Walker:
             if plain and id(value) not in self.scopes and self.ours(value.__module__):
                 scope = Scope(value, f"{value.__module__}.{value.__qualname__}", "", depth, self.ledger)
                 self._enter(scope, value)
+                self._home(value)
         elif isinstance(value, Traced) or kind is tuple:
             if kind is tuple and depth < DEPTH:
                 for index, element in enumerate(value[:WIDTH]):
@@ -198,6 +200,21 @@ class Walker:
             for name, inner in list((instance_dict(value) or {}).items()):
                 if type(inner) in STANDINS:
                     self._queue.append((inner, f"{surface}.{name}", prefix, None, name, DEPTH - 1, label, False))
+
+    def _home(self, cls: type) -> None:
+        """The globals that the code of a class of the bot's sees, where its module cannot be found by name: a loader of
+        plugins need not enter what it loads among the imported modules."""
+        name = cls.__module__
+        if name in self._homeless:
+            return
+        for member in vars(cls).values():
+            code = getattr(member, "__func__", member)
+            if isinstance(code, types.FunctionType) and code.__globals__.get("__name__") == name:
+                module = sys.modules.get(name)
+                if module is None or vars(module) is not code.__globals__:
+                    namespace = self._homeless[name] = Namespace(code.__globals__)
+                    self._enter(Scope(namespace, name, "", 0, self.ledger), namespace)
+                return
 
     def _subclass(self, kind: type) -> bool:
         """A container type of the bot's own, or a Counter: compared between steps, never replaced."""
@@ -237,7 +254,7 @@ class Walker:
         for key, element in itertools.islice(items_of(container), WIDTH):
             if isinstance(element, weakref.ref):
                 element = element()
-            if type(element) in _LEAVES or isinstance(element, type):
+            if type(element) in _LEAVES:
                 continue
             counter += 1
             by = self.ledger.owner_of(place, key, element) or label
