@@ -3,12 +3,14 @@ sees its planted access, one item of its own risk map is closed and its overlay 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from harness.principal import Principal
-from harness.target import Action, Overlay, Patcher
+from harness.target import Action, Exposed, Overlay, Patcher
 from tests.tiny_target import TinyTarget
 
 SPEC = "tests.cli_target:QuietTarget"
@@ -47,3 +49,34 @@ class BlindTarget(QuietTarget):
 
     def plants(self) -> Mapping[str, Any]:
         return {name: make for name, make in super().plants().items() if name != "prompt"}
+
+
+class ExposingTarget(QuietTarget):
+    """Has a function that the harness can find and call; only a call shows the leak of its overlay."""
+
+    def boot(self, folder: Path) -> None:
+        importlib.import_module("tests.exposed_functions")
+
+    def overlays(self) -> Sequence[Overlay]:
+        def leak(patcher: Patcher) -> None:
+            functions = importlib.import_module("tests.exposed_functions")
+            patcher.set(self, "reply", lambda who, text: functions.SAID.append(text) or text)
+            patcher.set(functions, "recall", lambda: " ".join(functions.SAID))
+
+        return [
+            Overlay(
+                name="recall-all", kind="fault", about="recalls what anybody said", rule="foreign-read", apply=leak,
+                surface="tests.exposed_functions.SAID",
+            )
+        ]  # fmt: skip
+
+    def exposes(self) -> Exposed:
+        return Exposed(functions={"plugin": ("tests.exposed_functions",)}, apps={}, avoid=())
+
+    def acting(self, who: Principal | None) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    async def request(
+        self, entry: str, who: Principal, method: str, path: str, query: Mapping[str, Any], body: Any
+    ) -> tuple[int, str]:
+        raise AssertionError("it has no routes")

@@ -47,6 +47,14 @@ def test_a_killed_overlay_exits_0_and_leaves_its_witness(tmp_path: Path) -> None
     assert json.loads((tmp_path / "last-text.json").read_text())["overlays"] == ["last-text"]
 
 
+def test_a_fault_that_only_a_found_call_shows_is_killed(tmp_path: Path) -> None:
+    target = ("--target", "tests.cli_target:ExposingTarget")
+    done = isolation("overlays", *target, "--only", "recall-all", "--plans", "2", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    steps = json.loads((tmp_path / "recall-all.json").read_text())["steps"]
+    assert ("plugin", "exposed_functions.recall") in {(step["entry"], step["action"]) for step in steps}
+
+
 def test_a_missed_overlay_exits_3() -> None:
     done = isolation("overlays", *TARGET, "--only", "nothing", "--plans", "2")
     assert done.exit_code == 3
