@@ -25,7 +25,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 class Diff(msgspec.Struct, frozen=True, kw_only=True):
     """`new`, `fixed`, `open` and `unseen` hold findings (as in report.json), `lost` and `gained` items, `other` all
-    other changes of verdict. `notes` say what makes the two runs hard to compare."""
+    other changes of verdict, and items that are open as before but by other findings. `notes` say what makes the two runs hard to compare."""
 
     new: tuple[dict[str, Any], ...]
     fixed: tuple[dict[str, Any], ...]
@@ -79,6 +79,9 @@ def diff(old: dict[str, Any], new: dict[str, Any]) -> Diff:
         was = items[name]["verdict"] if name in items else "absent"
         became = items_now[name]["verdict"] if name in items_now else "absent"
         if was == became:
+            shifted = _shifted(items[name], items_now[name]) if name in items and name in items_now else ""
+            if shifted:
+                other.append(Change(item=name, before=was, now=became, why=shifted))
             continue
         change = Change(item=name, before=was, now=became, why=items_now[name]["why"] if name in items_now else "")
         if was == "closed" and became not in ("open", "waived"):
@@ -97,6 +100,14 @@ def diff(old: dict[str, Any], new: dict[str, Any]) -> Diff:
         other=tuple(other),
         notes=(*_notes(old["run"], new["run"]), *_partial(old, new)),
     )
+
+
+def _shifted(was: dict[str, Any], became: dict[str, Any]) -> str:
+    """What to say of an item that is open in both runs, but by other findings: the old leak is gone, a new one came."""
+    before, now = set(was["findings"]), set(became["findings"])
+    if not before or not now or before & now:
+        return ""
+    return f"by other findings: {len(before)} of before are gone, {words.plural(len(now), 'finding')} came"
 
 
 def _selection(report: dict[str, Any]) -> str:

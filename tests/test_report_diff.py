@@ -44,6 +44,16 @@ def test_new_fixed_and_open_are_told_apart() -> None:
     assert made.text().startswith("WORSE  1 new, 1 fixed, 1 still open")
 
 
+def test_an_item_that_is_open_by_other_findings_than_before_is_told() -> None:
+    one, two = make_finding(0), make_finding(1)
+    before = [make_item(0, "open", (one.fingerprint,))]
+    made = compare((before, [one]), ([make_item(0, "open", (two.fingerprint,))], [two]))
+    assert [change.item for change in made.other] == ["item-000"]
+    assert "item-000: open -> open: by other findings: 1 of before are gone, 1 finding came" in made.text()
+    still = compare((before, [one]), ([make_item(0, "open", (one.fingerprint, two.fingerprint))], [one, two]))
+    assert still.other == ()
+
+
 def test_a_fix_alone_is_no_regression() -> None:
     made = compare(([make_item(0, "open")], [make_finding(0)]), ([make_item(0, "closed")], []))
     assert marks(made.fixed) == [fingerprint(0)]
