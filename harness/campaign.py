@@ -16,7 +16,7 @@ from harness import contrast, requirement, strategies
 from harness.confirm import confirm
 from harness.coverage import Coverage
 from harness.errors import SoundnessError
-from harness.finding import Finding, absorb
+from harness.finding import Finding
 from harness.inventory import Table
 from harness.judge import judge, proven
 from harness.plan import Plan
@@ -248,16 +248,11 @@ class Campaign:
             known = self.found.get(finding.fingerprint)
             if known is None:
                 self.found[finding.fingerprint] = Witnessed(
-                    finding, plan, {finding.entry}, {finding.dimension}, trace=trace
-                )
-                continue
-            known.entries.add(finding.entry)
-            known.dimensions.add(finding.dimension)
-            known.occurrences += 1
-            if len(plan.steps) < len(known.plan.steps):
-                known.finding, known.plan, known.trace = absorb(finding, known.finding), plan, trace
+                    finding, plan, {finding.entry}, {finding.dimension}, trace=trace,
+                    besides=dict.fromkeys(finding.rules, plan),
+                )  # fmt: skip
             else:
-                known.finding = absorb(known.finding, finding)
+                known.met(finding, plan, trace)
 
     def _error(self, kind: str, message: str, where: str, harness_fault: bool) -> None:
         key = (kind, message[:160], harness_fault)
@@ -265,13 +260,13 @@ class Campaign:
         count = known.count + 1 if known else 1
         self.errors[key] = ErrorRecord(kind=kind, message=message, where=where, count=count, harness=harness_fault)
 
-    def shows(self, fingerprint: str, plans: Sequence[Plan]) -> list[bool]:
-        """Of each plan, whether it shows the finding."""
+    def shows(self, fingerprint: str, plans: Sequence[Plan], rule: str) -> list[bool]:
+        """Of each plan, whether it shows the finding, by that rule."""
         shown = []
         for outcome in self.pool.map(plans):
             self.report(self.progress)
-            trace = outcome.trace
-            shown.append(trace is not None and any(f.fingerprint == fingerprint for f in self.judge(trace)))
+            found = self.judge(outcome.trace) if outcome.trace is not None else []
+            shown.append(any(f.fingerprint == fingerprint and rule in f.rules for f in found))
         return shown
 
     def _fold(self) -> None:
@@ -310,11 +305,8 @@ class Campaign:
         """The record of what has happened so far."""
         findings = {fingerprint: w.finding for fingerprint, w in self.found.items()}
         owners = {
-            fingerprint: attribute(w.finding, self.riskmap, self.facts.name, w.dimensions)
-            for fingerprint, w in self.found.items()
+            fingerprint: attribute(w.finding, self.riskmap, self.facts.name) for fingerprint, w in self.found.items()
         }
-        entries = {fingerprint: w.entries for fingerprint, w in self.found.items()}
-        dimensions = {fingerprint: w.dimensions for fingerprint, w in self.found.items()}
         matcher = Matcher(self.coverage)
         # What a selection leaves out is claimed all the same.
         whole = load(self.target.risk_map())
@@ -322,7 +314,6 @@ class Campaign:
             decide(
                 item, facts=self.facts, matcher=matcher, findings=findings,
                 attributed=[f for f, ids in owners.items() if item.id in ids],
-                entries=entries, dimensions=dimensions,
                 killed={o.name: o.right_rule for o in self.overlay_records if o.kind == "fault" and item.id in o.items},
             )
             for item in self.riskmap.items
@@ -349,9 +340,7 @@ class Campaign:
             ),
             requirements=requirement.decide_all(
                 self.requirements, self.facts, whole,
-                Evidence(
-                    matcher=matcher, findings=findings, entries=entries, dimensions=dimensions, tables=self.tables
-                ),
+                Evidence(matcher=matcher, findings=findings, tables=self.tables),
             ),
             witnesses={f: w.plan.to_json() for f, w in self.found.items()},
         )  # fmt: skip
@@ -386,10 +375,17 @@ class Campaign:
             witness=f"witnesses/{fingerprint}.json", steps=len(plan.steps), deviations=len(plan.tape),
             delays_only=all(d.kind == "delay" for d in plan.tape), entries=tuple(sorted(witnessed.entries)),
             dimensions=tuple(sorted(witnessed.dimensions)), occurrences=witnessed.occurrences,
-            replays=witnessed.replays, stack=f.stack,
-            reaches=tuple(dict.fromkeys((*(f"{p.sink} {p.surface}" for p in f.shows), *f.reaches))),
+            replays=witnessed.replays, stack=f.stack, rules=f.rules,
+            shows=tuple(dict.fromkeys(f"{p.rule}: {p.sink} {p.surface} at {p.site}" for p in f.places)),
+            reaches=_reached(f),
             timeline=timeline(witnessed.trace, f) if witnessed.trace else (),
         )  # fmt: skip
+
+
+def _reached(finding: Finding) -> tuple[str, ...]:
+    """``sink surface`` of every other place where the finding shows or that it reaches."""
+    shown = {f"{place.sink} {place.surface}": None for place in finding.places}
+    return tuple(dict.fromkeys((*shown, *finding.reaches)))[1:]
 
 
 def _seen(trace: Trace) -> dict[str, bool]:

@@ -26,8 +26,8 @@ class Ground(Protocol):
     def judge(self, trace: Trace) -> list[Finding]:
         """Findings of one trace."""
 
-    def shows(self, fingerprint: str, plans: Sequence[Plan]) -> list[bool]:
-        """Of each plan, whether it shows the finding."""
+    def shows(self, fingerprint: str, plans: Sequence[Plan], rule: str) -> list[bool]:
+        """Of each plan, whether it shows the finding, by that rule."""
 
 
 def confirm(ground: Ground, replays: int, seconds: float, done: Callable[[str, int, int], None]) -> None:
@@ -40,7 +40,8 @@ def confirm(ground: Ground, replays: int, seconds: float, done: Callable[[str, i
         until = now + (end - now) / (len(ground.found) - index)
         plan, _ = shrink(
             witnessed.plan,
-            lambda plans, f=fingerprint: ground.shows(f, plans),  # type: ignore[misc]
+            # What is found by several rules is witnessed by the most telling.
+            lambda plans, f=fingerprint, rule=witnessed.finding.rule: ground.shows(f, plans, rule),  # type: ignore[misc]
             step=witnessed.finding.step,
             late=lambda until=until: time.monotonic() > until,  # type: ignore[misc]
         )

@@ -10,16 +10,31 @@ import msgspec
 from harness.principal import Label
 from harness.trace import Site
 
-PLACES = 40
+PLACES = 200
 """Places a finding keeps besides its own."""
+
+CARRIED = 24
+"""Places a finding lists as reached: enough to tell which items it opens, few enough to read."""
+
+STRENGTH = ("foreign-read", "foreign-write", "foreign-delete", "canary-flow", "shared-key", "unscoped-statement")
+"""Rules that may show one defect, the most telling first: one that met the other's data in fact before one that shows
+where it would be met. Any other rule comes after them."""
+
+CROSSING = "crossing"
+"""The family of rules that show how somebody meets at rest what is another's."""
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
-    """Where a defect showed: sink, surface and the bot's frames (``path:function``, innermost first)."""
+    """Where a defect showed: sink, surface, the bot's frames (``path:function``, innermost first), the rule that said
+    so, the site as ``path:function``, on which entry, and by twins of which dimension."""
 
     sink: str
     surface: str
     stack: tuple[str, ...] = ()
+    rule: str = ""
+    site: str = ""
+    entry: str = ""
+    dimension: str = ""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,8 +44,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     line, no payload, no plan. A `cause` names what is wrong where that is not the code that met it: a container that
     both share is one defect however many functions look into it, and so is a unique key. `spans` says what one
     defect covers and the fingerprint therefore leaves out: nothing, all surfaces of a sink (one function that reads
-    several tables without scope), or all sinks as well (a flow let in without context). `shows` are the further
-    places it showed at.
+    several tables without scope), or all sinks as well (a flow let in without context). `family` stands in the
+    fingerprint for the rule where several rules show one defect: which of them a run happens to meet, and which first,
+    must not rename it. `shows` are the further places it showed at, each with its rule.
     `seqs` are the accesses that prove it, the violating one last. `stack` are the bot's frames at that access.
     `reaches` are the places (``sink surface``) where the same data, or the same flow, showed again later on.
     `stands_for` are the fingerprints of what a finding of a forged step was made from.
@@ -52,6 +68,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     reaches: tuple[str, ...] = ()
     cause: str = ""
     spans: Literal["place", "surfaces", "sinks"] = "place"
+    family: str = ""
     shows: tuple[Place, ...] = ()
     stands_for: tuple[str, ...] = ()
 
@@ -61,21 +78,52 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         where = self.cause or f"{self.site.file}|{self.site.function}"
         sink = "" if self.spans == "sinks" else self.sink
         surface = self.surface if self.spans == "place" else ""
-        text = "|".join((self.rule, sink, surface, where))
+        text = "|".join((self.family or self.rule, sink, surface, where))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def places(self) -> tuple[Place, ...]:
         """Everywhere it showed, its own place first."""
-        return (Place(self.sink, self.surface, self.stack), *self.shows)
+        site = f"{self.site.file}:{self.site.function}"
+        own = Place(self.sink, self.surface, self.stack, self.rule, site, self.entry, self.dimension)
+        return (own, *self.shows)
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Every rule that showed it, its own first, then the most telling first."""
+        others = {place.rule for place in self.shows if place.rule and place.rule != self.rule}
+        return (self.rule, *sorted(others, key=lambda rule: (strength(rule), rule)))
+
+
+def strength(rule: str) -> int:
+    """How telling a rule is among those that may show one defect; 0 is the most telling."""
+    return STRENGTH.index(rule) if rule in STRENGTH else len(STRENGTH)
+
+
+def merged(finding: Finding, other: Finding) -> Finding:
+    """Two findings of one fingerprint as one: the more telling speaks (`finding` where they are equal), and it showed
+    where either did."""
+    if strength(other.rule) < strength(finding.rule):
+        finding, other = other, finding
+    return absorb(finding, other)
 
 
 def absorb(finding: Finding, other: Finding) -> Finding:
-    """`finding`, which showed at the places of `other` as well: the same defect, met again."""
-    if finding.spans == "place":
+    """`finding`, which showed at the places of `other` as well and reaches what it does: the same defect, met again."""
+    reaches = tuple(dict.fromkeys((*finding.reaches, *other.reaches)))[:CARRIED]
+    known = {_told_apart(finding, place) for place in finding.places}
+    more = []
+    for place in other.places:
+        if (told := _told_apart(finding, place)) not in known:
+            known.add(told)
+            more.append(place)
+    shows = (*finding.shows, *more)[:PLACES]
+    if (shows, reaches) == (finding.shows, finding.reaches):
         return finding
-    seen = {(place.sink, place.surface) for place in finding.places}
-    more = [place for place in other.places if (place.sink, place.surface) not in seen]
-    if not more:
-        return finding
-    return msgspec.structs.replace(finding, shows=(*finding.shows, *more)[:PLACES])
+    return msgspec.structs.replace(finding, shows=shows, reaches=reaches)
+
+
+def _told_apart(finding: Finding, place: Place) -> tuple[str, ...]:
+    # A flow let in without context goes through any number of functions; which places it gets to is what counts.
+    where = (place.rule, place.sink, place.surface, place.entry, place.dimension)
+    return where if finding.spans == "sinks" else (*where, place.site)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness.finding import Finding, absorb
+from harness.finding import CARRIED, Finding, absorb, merged
 from harness.principal import MISSING
 from harness.riskmap import Demand
 from harness.rules import forged, registry
@@ -16,9 +16,6 @@ from harness.trace import Trace
 
 MET = ("foreign-read", "foreign-write", "foreign-delete")
 """Rules under which a statement met the other's rows in fact."""
-
-CARRIED = 24
-"""Places a finding lists as reached: enough to tell which items it opens, few enough to read."""
 
 
 def judge(trace: Trace, facts: Facts, demands: Sequence[Demand] = ()) -> list[Finding]:
@@ -52,18 +49,22 @@ def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
     bare: dict[tuple[str, str], int] = {}
     entered: dict[tuple[str, str], int] = {}
     lacking: dict[str, int] = {}
+    answered: dict[str, int] = {}
     causes: list[Finding] = []
     reaches: list[dict[str, None]] = []
     for finding in found:
         access = evidence.trace.accesses[finding.seqs[-1]]
         cause: int | None = None
-        slots = [m.slot for m in evidence.scope.marks(access) if m.label == finding.source and finding.source in TWINS]
+        slots = evidence.slots(access, finding.source) if finding.source in TWINS else []
         if finding.rule == "canary-flow":
             earlier = [crossed.get((finding.source, finding.observer, slot)) for slot in slots]
             if earlier and all(index is not None for index in earlier):
                 cause = earlier[0]
         elif finding.rule == "context-missing":
             cause = bare.get((access.lineage, finding.sink))
+            if cause is None and finding.sink == "prompt" and evidence.is_call(access.step):
+                # What a call without context asks a model is made of what answered it before.
+                cause = answered.get(access.lineage)
             if cause is None and finding.spans == "sinks":
                 cause = entered.get((access.lineage, ""), entered.get((access.lineage, finding.cause)))
                 if cause is not None:
@@ -74,7 +75,9 @@ def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
             cause = lacking.get(access.lineage)
         if cause is not None:
             known = causes[cause]
-            if (known.fingerprint, known.surface) != (finding.fingerprint, finding.surface):
+            if known.fingerprint == finding.fingerprint and known.spans != "sinks":
+                causes[cause] = absorb(known, finding)
+            elif (known.fingerprint, known.surface) != (finding.fingerprint, finding.surface):
                 reaches[cause][f"{finding.sink} {finding.surface}"] = None
             continue
         index = len(causes)
@@ -84,6 +87,7 @@ def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
             crossed.setdefault((finding.source, finding.observer, slot), index)
         if finding.rule == "context-missing":
             bare[access.lineage, finding.sink] = index
+            answered.setdefault(access.lineage, index)
             if access.direct:
                 lacking.setdefault(access.lineage, index)
             if finding.spans == "sinks":
@@ -96,15 +100,10 @@ def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
 
 
 def _folded(findings: Sequence[Finding]) -> list[Finding]:
-    """The first of each fingerprint, with the places that any of them reaches."""
+    """One of each fingerprint, the most telling and of those the first, with the places where any of them shows or
+    that it reaches."""
     first: dict[str, Finding] = {}
     for finding in findings:
         known = first.get(finding.fingerprint)
-        if known is None:
-            first[finding.fingerprint] = finding
-            continue
-        known = first[finding.fingerprint] = absorb(known, finding)
-        if set(finding.reaches) - set(known.reaches):
-            both = tuple(dict.fromkeys((*known.reaches, *finding.reaches)))[:CARRIED]
-            first[finding.fingerprint] = msgspec.structs.replace(known, reaches=both)
+        first[finding.fingerprint] = finding if known is None else merged(known, finding)
     return list(first.values())

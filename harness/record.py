@@ -94,6 +94,7 @@ class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True):
 class FindingRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A finding with its witness. `witness` is a path relative to the output folder; `steps` and `deviations` count
     the witness's; `entries` and `dimensions` all that reached it; `replays` how many replays showed it (of how many).
+    `rules` are all that showed it, `rule` first; `shows` says where, as ``rule: sink surface at path:function``;
     `reaches` are places the same data showed in later on."""
 
     fingerprint: str
@@ -119,6 +120,8 @@ class FindingRecord(msgspec.Struct, frozen=True, kw_only=True):
     timeline: tuple[TimelineEvent, ...] = ()
     stack: tuple[str, ...] = ()
     reaches: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    shows: tuple[str, ...] = ()
 
 
 class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,13 +7,13 @@ measured by the cells it names, just as a risk item's are.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from harness.errors import UsageError
-from harness.finding import Finding
+from harness.finding import Finding, Place
 from harness.inventory import Table
 from harness.plan import Plan, Step
 from harness.principal import TwinSpec
@@ -81,14 +81,11 @@ class Requirements(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What a campaign knows that requirements are held against. `entries` and `dimensions` say where each finding
-    was met; `tables` is None where no inventory was taken."""
+    """What a campaign knows that requirements are held against. `tables` is None where no inventory was taken."""
 
     matcher: Matcher
     findings: Mapping[str, Finding]
-    entries: Mapping[str, Collection[str]]
     tables: Sequence[Table] | None
-    dimensions: Mapping[str, Collection[str]] = {}
 
 
 def beside(riskmap: Path) -> tuple[Requirement, ...]:
@@ -172,7 +169,7 @@ def decide_all(
 def concerns(finding: Finding, requirements: Iterable[Requirement], target: str, riskmap: RiskMap) -> bool:
     """Whether a finding would break one of the requirements, on whichever entry."""
     return any(
-        _speaks_of(claim, cells, patterns, finding)
+        _speaking(claim, cells, patterns, finding)
         for requirement in requirements
         for claim in requirement.bots.get(target, Scenario()).claims
         for patterns, cells in (_resolved(claim, target, riskmap),)
@@ -182,36 +179,34 @@ def concerns(finding: Finding, requirements: Iterable[Requirement], target: str,
 def _claim(claim: Claim, facts: Facts, riskmap: RiskMap, evidence: Evidence) -> tuple[ClaimRecord, list[str]]:
     patterns, cells = _resolved(claim, facts.name, riskmap)
     reached = evidence.matcher.of(patterns)
-    mine = {f: found for f, found in evidence.findings.items() if _speaks_of(claim, cells, patterns, found)}
+    shown = {f: _speaking(claim, cells, patterns, found) for f, found in evidence.findings.items()}
+    mine = {f: evidence.findings[f] for f, places in shown.items() if places}
     measured = [
         measure(
-            cell, reached,
-            [
-                (found, evidence.entries.get(f, (found.entry,)), evidence.dimensions.get(f, (found.dimension,)))
-                for f, found in mine.items() if _fits(cell, found)
-            ],
-            evidence.matcher, facts,
+            cell,
+            reached,
+            [place for places in shown.values() for place in places if _claims(cell, place)],
+            evidence.matcher,
+            facts,
         )
         for cell in cells
-    ]  # fmt: skip
+    ]
     states = [(OUTCOMES[cell.state], f"{cell.sink} on {cell.entry}: {cell.why}") for cell in measured]
     states += _owned(claim, evidence.tables, tuple(facts.owner_columns))
     if not states:
         states = [("not_exercised", "the places it names do not exist in this bot")]
     outcome = next(outcome for outcome in WORST if any(state == outcome for state, _ in states))
-    broken = [f for f, found in mine.items() if any(_broken(cell, found, evidence, f) for cell in measured)]
+    broken = [f for f in mine if any(_broken(cell, place) for cell in measured for place in shown[f])]
     why = next(said for state, said in states if state == outcome)
     if broken:
-        rules = sorted({mine[f].rule for f in broken})
+        rules = sorted({rule for f in broken for rule in mine[f].rules})
         why = f"{len(broken)} finding{'s' * (len(broken) > 1)} ({', '.join(rules)})"
     return ClaimRecord(about=claim.about, outcome=outcome, why=why, cells=tuple(measured)), broken
 
 
-def _broken(cell: CellRecord, finding: Finding, evidence: Evidence, fingerprint: str) -> bool:
-    entries = evidence.entries.get(fingerprint, (finding.entry,))
-    dimensions = evidence.dimensions.get(fingerprint, (finding.dimension,))
-    met = cell.entry in entries and any(coarsest(dimension) in cell.dimension for dimension in dimensions)
-    return cell.state == "open" and met and cell.sink in (finding.sink, "context")
+def _broken(cell: CellRecord, place: Place) -> bool:
+    met = cell.entry == place.entry and coarsest(place.dimension) in cell.dimension
+    return cell.state == "open" and met and cell.sink in (place.sink, "context")
 
 
 def _resolved(claim: Claim, target: str, riskmap: RiskMap) -> tuple[tuple[Pattern, ...], tuple[Cell, ...]]:
@@ -226,16 +221,19 @@ def _tenant_cells(item: RiskItem) -> Iterator[Cell]:
     return (cell for cell in item.cells if cell.dimension == "T")
 
 
-def _fits(cell: Cell, finding: Finding) -> bool:
-    return cell.sink == finding.sink or (cell.sink == "context" and finding.rule in CONTEXT_RULES)
+def _claims(cell: Cell, place: Place) -> bool:
+    return cell.sink == place.sink or (cell.sink == "context" and place.rule in CONTEXT_RULES)
 
 
-def _speaks_of(claim: Claim, cells: Iterable[Cell], patterns: Iterable[Pattern], finding: Finding) -> bool:
-    return (
-        any(fnmatch.fnmatchcase(finding.rule, rule) for rule in claim.rules)
-        and any(_fits(cell, finding) for cell in cells)
-        and any(pattern.matches(finding.sink, finding.surface, finding.stack) for pattern in patterns)
-    )
+def _speaking(claim: Claim, cells: Sequence[Cell], patterns: Sequence[Pattern], finding: Finding) -> list[Place]:
+    """Where the finding shows what the claim denies."""
+    return [
+        place
+        for place in finding.places
+        if any(fnmatch.fnmatchcase(place.rule, rule) for rule in claim.rules)
+        and any(_claims(cell, place) for cell in cells)
+        and any(pattern.matches(place.sink, place.surface, place.stack) for pattern in patterns)
+    ]
 
 
 def _owned(claim: Claim, known: Sequence[Table] | None, wanted: tuple[str, ...]) -> list[tuple[OutcomeName, str]]:

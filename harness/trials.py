@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -37,8 +37,8 @@ class Ground(Protocol):
     def judge(self, trace: Trace) -> list[Finding]:
         """Findings of one trace."""
 
-    def shows(self, fingerprint: str, plans: Sequence[Plan]) -> list[bool]:
-        """Of each plan, whether it shows the finding."""
+    def shows(self, fingerprint: str, plans: Sequence[Plan], rule: str) -> list[bool]:
+        """Of each plan, whether it shows the finding, by that rule."""
 
 
 def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: bool) -> OverlayRecord:
@@ -46,23 +46,24 @@ def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: boo
     `small` the witness is shrunk."""
     plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for plan in _nearest(ground, overlay, tour)]
     others: set[str] = set()
-    hits: list[tuple[Plan, Finding]] = []
+    hits: list[tuple[Plan, Finding, str]] = []
     for outcome in ground.pool.map(plans, stop=lambda: bool(hits)):
         if outcome.trace is None or hits:
             continue
         for finding in ground.judge(outcome.trace):
-            if finding.fingerprint in ground.found:
-                continue
-            if _speaks_of(overlay, finding):
-                hits.append((outcome.plan, finding))
-            else:
-                others.add(f"{finding.rule} on {finding.surface}")
+            known = ground.found.get(finding.fingerprint)
+            fresh = [rule for rule in finding.rules if known is None or rule not in known.finding.rules]
+            right = [rule for rule in fresh if _speaks_of(overlay, finding, (rule,))]
+            if right:
+                hits.append((outcome.plan, finding, right[0]))
+            elif fresh:
+                others.add(f"{fresh[0]} on {finding.surface}")
     if not hits:
         detail = f"instead: {'; '.join(sorted(others)[:4])}" if others else "nothing was found"
         return _overlay_record(overlay, bool(others), False, detail)
-    plan, finding = hits[0]
+    plan, finding, rule = hits[0]
     if small:
-        plan, _ = shrink(plan, lambda tried: ground.shows(finding.fingerprint, tried))
+        plan, _ = shrink(plan, lambda tried: ground.shows(finding.fingerprint, tried, rule))
     return _overlay_record(overlay, True, True, finding.message, plan)
 
 
@@ -87,13 +88,15 @@ def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
     if not mine:
         return _overlay_record(overlay, False, False, "there is no finding for it to close")
     rest = rest[:: max(1, -(-len(rest) // BESIDE))]
-    plans = [msgspec.structs.replace(w.plan, overlays=(overlay.name,)) for _, w in mine + rest]
-    still = [
-        any(f.fingerprint == fingerprint for f in ground.judge(outcome.trace)) if outcome.trace else True
-        for (fingerprint, _), outcome in zip(mine + rest, ground.pool.map(plans), strict=True)
-    ]
-    left = [f for (f, _), shown in zip(mine, still[: len(mine)], strict=True) if shown]
-    gone = [f for (f, _), shown in zip(rest, still[len(mine) :], strict=True) if not shown]
+    tried = [(f, plan) for f, w in mine for plan in _witnesses(w)] + [(f, w.plan) for f, w in rest]
+    plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for _, plan in tried]
+    still = {
+        fingerprint
+        for (fingerprint, _), outcome in zip(tried, ground.pool.map(plans), strict=True)
+        if outcome.trace is None or any(f.fingerprint == fingerprint for f in ground.judge(outcome.trace))
+    }
+    left = [f for f, _ in mine if f in still]
+    gone = [f for f, _ in rest if f not in still]
     detail = f"closes {len(mine) - len(left)} of {len(mine)}"
     if left:
         detail += f"; still there: {', '.join(left)}"
@@ -102,9 +105,19 @@ def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
     return _overlay_record(overlay, not left, not gone, detail)
 
 
-def _speaks_of(overlay: Overlay, finding: Finding) -> bool:
-    frames = (f"{finding.site.file}:{finding.site.function}", *finding.stack)
-    return any(overlay.speaks_of(finding.rule, place.surface, frames) for place in finding.places)
+def _witnesses(witnessed: Witnessed) -> list[Plan]:
+    """The witness, and the plan of each further rule that shows the finding: a fix must close all of it."""
+    others = [plan for rule, plan in sorted(witnessed.besides.items()) if rule != witnessed.finding.rule]
+    return list({plan.digest(): plan for plan in (witnessed.plan, *others)}.values())
+
+
+def _speaks_of(overlay: Overlay, finding: Finding, rules: Collection[str] | None = None) -> bool:
+    """Whether some place of the finding is the overlay's; `rules` are those that count, by default all."""
+    return any(
+        overlay.speaks_of(place.rule, place.surface, (place.site, *place.stack))
+        for place in finding.places
+        if rules is None or place.rule in rules
+    )
 
 
 def _overlay_record(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from harness.coverage import Coverage, Reach
-from harness.finding import Finding
+from harness.finding import Finding, Place
 from harness.principal import DIMENSION_FIELDS
 from harness.record import CellRecord, ItemRecord, VerdictName
 from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
@@ -23,27 +23,28 @@ ENOUGH = 20
 CONTEXT_RULES = frozenset(("context-missing", "context-mismatch"))
 
 
-def attribute(finding: Finding, riskmap: RiskMap, target: str, dimensions: Collection[str] = ()) -> tuple[str, ...]:
+def attribute(finding: Finding, riskmap: RiskMap, target: str) -> tuple[str, ...]:
     """Ids of the items a finding belongs to: one of the item's patterns matches a place of it and one of its cells
     claims the sink (a ``context`` cell claims the context rules on every sink; a *registers only* cell claims its own
     entry alone, for it speaks of what a start-up handler does and of nothing that happens later in the same place).
-    What only twins of one tenant show (`dimensions`: all that met it, default its own) belongs to items with a cell of
-    that dimension."""
+    What only twins of one tenant show at a place belongs to items with a cell of that dimension."""
+    return tuple(item.id for item in riskmap.items if _places_of(item, finding, target))
+
+
+def _places_of(item: RiskItem, finding: Finding, target: str) -> list[Place]:
+    """Where the finding shows what the item fears."""
+    letters = {letter for cell in item.cells for letter in cell.dimension}
     found = []
-    met = {coarsest(dimension) for dimension in dimensions or (finding.dimension,)}
-    for item in riskmap.items:
-        if not met & {letter for cell in item.cells for letter in cell.dimension}:
-            continue
-        sinks = {cell.sink for cell in item.cells if cell.predicate != "registers_only" or cell.entry == finding.entry}
-        everywhere = "context" in sinks and finding.rule in CONTEXT_RULES
-        if any(
-            pattern.matches(place.sink, place.surface, place.stack)
-            for place in finding.places
-            if everywhere or place.sink in sinks
-            for pattern in item.places.get(target, ())
+    for place in finding.places:
+        sinks = {cell.sink for cell in item.cells if cell.predicate != "registers_only" or cell.entry == place.entry}
+        claimed = place.sink in sinks or ("context" in sinks and place.rule in CONTEXT_RULES)
+        if (
+            claimed
+            and coarsest(place.dimension) in letters
+            and any(p.matches(place.sink, place.surface, place.stack) for p in item.places.get(target, ()))
         ):
-            found.append(item.id)
-    return tuple(found)
+            found.append(place)
+    return found
 
 
 class Matcher:
@@ -94,11 +95,8 @@ def decide(
     findings: Mapping[str, Finding],
     attributed: Sequence[str],
     killed: Mapping[str, bool],
-    entries: Mapping[str, Collection[str]] = {},
-    dimensions: Mapping[str, Collection[str]] = {},
 ) -> ItemRecord:
-    """The verdict of one item. `attributed` are fingerprints; `entries` and `dimensions` say on which entries and by
-    which twins each was met (default: its own); `killed` maps the fault overlays that stand for the item
+    """The verdict of one item. `attributed` are fingerprints; `killed` maps the fault overlays that stand for the item
     to whether they were found by the right rule."""
 
     def record(verdict: VerdictName, why: str, cells: Sequence[CellRecord] = ()) -> ItemRecord:
@@ -116,14 +114,11 @@ def decide(
     if not patterns:
         return record("not_applicable", item.note or "its module does not exist in this bot")
     reached = matcher.of(patterns)
-    mine = [
-        (findings[f], entries.get(f, frozenset((findings[f].entry,))), dimensions.get(f, (findings[f].dimension,)))
-        for f in attributed
-    ]
+    mine = [place for f in attributed for place in _places_of(item, findings[f], facts.name)]
     lacks = {(lack.sink, lack.entry): lack.why for lack in item.lacks.get(facts.name, ())}
     cells = [_without(measure(cell, reached, mine, matcher, facts), lacks, reached) for cell in item.cells]
     if attributed:
-        rules = sorted({findings[f].rule for f in attributed})
+        rules = sorted({rule for f in attributed for rule in findings[f].rules})
         return record("open", f"{len(attributed)} finding(s): {', '.join(rules)}", cells)
     for cell in cells:
         if cell.state == "open":
@@ -176,11 +171,11 @@ def _behind(patterns: Sequence[Pattern], facts: Facts) -> str:
 def measure(
     cell: Cell,
     reached: Sequence[tuple[Reach, int]],
-    findings: Sequence[tuple[Finding, Collection[str], Collection[str]]],
+    shown: Sequence[Place],
     matcher: Matcher,
     facts: Facts,
 ) -> CellRecord:
-    """One cell as measured. `findings` are the item's, each with the entries and the dimensions that reached it.
+    """One cell as measured. `shown` are the places at which findings show what the item fears.
 
     Only twins that differ in the cell's dimensions and in nothing else show it: two agents of one tenant are not kept
     apart by a bot that keeps tenants apart.
@@ -205,10 +200,10 @@ def measure(
         )  # fmt: skip
 
     if any(
-        cell.entry in entries
-        and (cell.sink == "context" or any(cell.sink == p.sink for p in f.places))
-        and any(coarsest(dimension) in cell.dimension for dimension in dimensions)
-        for f, entries, dimensions in findings
+        cell.entry == place.entry
+        and cell.sink in (place.sink, "context")
+        and coarsest(place.dimension) in cell.dimension
+        for place in shown
     ):
         return record("open", "a rule fired", bool(held) if mine else None)
     field = DIMENSION_FIELDS[coarsest(cell.dimension)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import UsageError
-from harness.finding import Finding
+from harness.finding import Finding, absorb, strength
 from harness.plan import Plan
 from harness.trace import Trace
 
@@ -27,7 +27,8 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Witnessed(msgspec.Struct):
-    """A fingerprint under way: the first finding, the plan that showed it, all entries and dimensions that did."""
+    """A fingerprint under way: the first finding, the plan that showed it, all entries and dimensions that did; of
+    further rules that show it the shortest plan each, so that a fix is held against all of them."""
 
     finding: Finding
     plan: Plan
@@ -36,6 +37,25 @@ class Witnessed(msgspec.Struct):
     occurrences: int = 1
     replays: tuple[int, int] = (0, 0)
     trace: Trace | None = None
+    besides: dict[str, Plan] = {}
+
+    def met(self, finding: Finding, plan: Plan, trace: Trace) -> None:
+        """The same finding on another plan. Its most telling rule speaks, on the shortest plan that shows it."""
+        self.entries.add(finding.entry)
+        self.dimensions.add(finding.dimension)
+        self.occurrences += 1
+        for rule in finding.rules:
+            self.keep(rule, plan)
+        if (strength(finding.rule), len(plan.steps)) < (strength(self.finding.rule), len(self.plan.steps)):
+            self.finding, self.plan, self.trace = absorb(finding, self.finding), plan, trace
+        else:
+            self.finding = absorb(self.finding, finding)
+
+    def keep(self, rule: str, plan: Plan) -> None:
+        """Remember the plan for that rule, where it is the shortest so far."""
+        known = self.besides.get(rule)
+        if known is None or len(plan.steps) < len(known.steps):
+            self.besides[rule] = plan
 
 
 def load(path: Path) -> Witness:

@@ -105,7 +105,8 @@ class ItemReport(msgspec.Struct, frozen=True, kw_only=True):
 
 class FindingReport(msgspec.Struct, frozen=True, kw_only=True):
     """A finding with its witness. `plan` is the witness itself (null when redacted), `replay` the command that shows
-    it again, `asvs` the controls of OWASP ASVS 5.0 it breaks."""
+    it again, `asvs` the controls of OWASP ASVS 5.0 it breaks. One root cause is one finding: `rules` are all that
+    showed it, the most telling (`rule`) first, and `shows` says where each did."""
 
     fingerprint: str
     rule: str
@@ -135,6 +136,8 @@ class FindingReport(msgspec.Struct, frozen=True, kw_only=True):
     timeline: tuple[EventReport, ...] = ()
     stack: tuple[str, ...] = ()
     reaches: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    shows: tuple[str, ...] = ()
     plan: dict[str, Any] | None = None
 
 

@@ -118,7 +118,7 @@ def test_a_shortest_plan_cannot_lose_a_step(leaky: RunRecord, leaky_pool: Pool) 
     plan = Plan.from_json(leaky.witnesses[leak.fingerprint])
     campaign = Campaign(leaky_pool, LeakyTarget(), RISKS, SMALL)
     parts = [Plan(steps=(step,), twins=plan.twins) for step in plan.steps]
-    assert campaign.shows(leak.fingerprint, [plan, *parts]) == [True, False, False]
+    assert campaign.shows(leak.fingerprint, [plan, *parts], leak.rule) == [True, False, False]
 
 
 def test_witness_files_are_written_and_read_back(leaky: RunRecord, tmp_path: Path) -> None:

@@ -74,9 +74,17 @@ def test_one_function_that_reads_several_tables_is_one_cause_that_shows_at_each(
     assert turned.fingerprint == finding.fingerprint, "named alike, whichever table came first"
 
 
-def test_one_function_that_reads_and_writes_is_two_findings() -> None:
+def test_one_function_that_reads_and_writes_is_one_cause_told_by_the_more_telling_rule() -> None:
     write = access(owner="B", detail=OWN, marks="B", op="write", surface="people")
-    assert rules(LEAK, write) == ["foreign-read", "foreign-write"]
+    (finding,) = found(LEAK, write)
+    (turned,) = found(write, LEAK)
+    assert finding.rule == turned.rule == "foreign-read"
+    assert finding.rules == turned.rules == ("foreign-read", "foreign-write")
+    assert {(place.rule, place.surface) for place in turned.places} == {
+        ("foreign-read", "messages"), ("foreign-write", "people"),
+    }  # fmt: skip
+    (alone,) = found(write)
+    assert alone.fingerprint == finding.fingerprint, "named alike, whichever of the two a run meets"
 
 
 def test_one_function_with_several_folders_stays_several_findings() -> None:
@@ -137,7 +145,7 @@ def test_a_principals_flow_without_context_is_one_finding_over_all_sinks() -> No
 def test_a_flow_of_nobodys_without_context_is_found_once_for_each_sink() -> None:
     timer = {"actor": None, "lineage": "boot.3"}
     row, asked = found(bare(**timer), bare(surface="people", **timer), bare(**LATE, **timer))
-    assert (row.rule, row.surface, row.reaches) == ("context-missing", "messages", ("row people",))
+    assert (row.rule, [place.surface for place in row.places]) == ("context-missing", ["messages", "people"])
     assert (asked.rule, asked.sink, asked.reaches) == ("context-missing", "prompt", ())
 
 
@@ -152,12 +160,107 @@ def gates(*accesses: Access) -> list[str]:
 def test_calls_past_the_ways_in_are_told_apart_by_the_place_that_answers() -> None:
     step = StepRecord(index=0, entry="plugin", action="api.get", who="A", first_seq=0, last_seq=9, started=0, ended=1)
     accesses = bare(), bare(sink="file", detail={"owned_by": "target"}, surface="a/*")
-    for wrong in (True, False):
-        called = msgspec.structs.replace(step, call=True, wrong=wrong)
-        made = judge(msgspec.structs.replace(trace(*accesses), steps=(called,)), FACTS)
-        assert [finding.sink for finding in made] == ["row", "file"]
-    (let_in,) = judge(msgspec.structs.replace(trace(*accesses), steps=(step,)), FACTS)
-    assert let_in.cause == "api.py:handle"
+    called = msgspec.structs.replace(step, call=True, wrong=True)
+    made = judge(msgspec.structs.replace(trace(*accesses), steps=(called,)), FACTS)
+    assert [finding.sink for finding in made] == ["row", "file"]
+    for by_itself in (step, msgspec.structs.replace(step, call=True)):
+        (let_in,) = judge(msgspec.structs.replace(trace(*accesses), steps=(by_itself,)), FACTS)
+        assert let_in.cause == "api.py:handle", "who comes with an identity was let in without it"
+
+
+def called(*accesses: Access) -> list[Finding]:
+    """Findings where a caller with no context to give asks each of these."""
+    step = StepRecord(
+        index=0, entry="plugin", action="api.get", who="A", first_seq=0, last_seq=9, started=0, ended=1, call=True,
+        wrong=True,
+    )  # fmt: skip
+    return judge(msgspec.structs.replace(trace(*accesses), steps=(step,)), FACTS)
+
+
+CELL: dict[str, Any] = {"sink": "key", "surface": "bot.moods", "key": "tenant_A", "detail": {"owned_by": "target"}}
+
+
+def test_a_container_that_answers_without_context_is_one_cause_at_every_depth() -> None:
+    (finding,) = called(bare(**CELL), bare(**{**CELL, "surface": "bot.moods[].value"}, site=Site("bot.py", 9, "other")))
+    assert finding.rule == "context-missing" and {p.surface for p in finding.places} == {
+        "bot.moods", "bot.moods[].value",
+    }  # fmt: skip
+
+
+def test_configuration_that_answers_without_context_is_one_cause_whoever_reads_it() -> None:
+    def read(surface: str, function: str) -> Access:
+        return bare(sink="config", surface=surface, detail={"level": "default"}, site=Site("bot.py", 1, function))
+
+    first, second = read("global.bot", "f"), read("global.chat", "g")
+    (finding,) = called(first, second)
+    assert {place.site for place in finding.places} == {"bot.py:f", "bot.py:g"}
+    assert finding.fingerprint == called(second)[0].fingerprint
+
+
+def test_what_a_call_without_context_asks_a_model_follows_from_what_answered_it() -> None:
+    (finding,) = called(bare(**CELL), bare(**LATE))
+    assert finding.sink == "key" and "prompt reply" in finding.reaches
+    assert [f.sink for f in called(bare(**LATE))] == ["prompt"]
+
+
+SHARED_FILE: dict[str, Any] = {"sink": "file", "surface": "data/*.json", "key": "data/all.json",
+                               "detail": {"owned_by": "first-writer"}, "marks": "B"}  # fmt: skip
+
+
+def test_a_place_that_tells_nobody_apart_is_one_cause_whatever_is_done_there() -> None:
+    wrote = access(op="write", **{**SHARED_FILE, "actor": "B", "ambient": "B", "lineage": "B.1"}, new_owner="B")
+    reads = access(**SHARED_FILE, owner="B", site=Site("bot.py", 7, "load"))
+    writes = access(op="write", **SHARED_FILE, owner="B", new_owner="A", site=Site("bot.py", 9, "save"))
+    without = access(**SHARED_FILE, owner="B", ambient="-", lineage="A.2", site=Site("bot.py", 11, "look"))
+    (finding,) = found(wrote, reads, writes, without)
+    assert finding.rules[0] == "foreign-read" and set(finding.rules) == {
+        "foreign-read", "foreign-write", "shared-key", "context-missing",
+    }  # fmt: skip
+    assert {place.site for place in finding.places} == {"bot.py:load", "bot.py:save", "bot.py:look"}
+    for some in ((wrote, writes), (wrote, reads), (without,)):
+        (alone,) = found(*some)
+        assert alone.fingerprint == finding.fingerprint
+
+
+def test_a_table_without_an_owner_column_is_one_cause_and_tables_that_have_one_are_the_codes() -> None:
+    untold = {"owned_by": "first-writer"}
+    first, second = (access(owner="B", detail=untold, marks="B", site=Site("bot.py", 1, name)) for name in "fg")
+    assert len(found(first, second)) == 1
+    told = [msgspec.structs.replace(one, detail=OWN) for one in (first, second)]
+    assert len(found(*told)) == 2, "each function leaves the owner out by itself"
+    assert len({f.fingerprint for f in found(first) + found(*told)}) == 3
+
+
+def test_a_container_is_one_cause_whatever_is_done_to_it() -> None:
+    cell: dict[str, Any] = {"sink": "key", "key": "100", "detail": {"owned_by": "first-writer"}, "marks": "B"}
+    wrote = access(surface="bot.cache", op="write", actor="B", ambient="B", lineage="B.1", new_owner="B", **cell)
+    reads = access(surface="bot.cache", owner="B", **cell)
+    inside = access(surface="bot.cache[].name", op="write", owner="B", new_owner="A", **cell)
+    (finding,) = found(wrote, reads, inside)
+    assert finding.rules == ("foreign-read", "foreign-write", "canary-flow", "shared-key")
+    other = access(surface="bot.other", owner="B", **cell)
+    assert len(found(reads, other)) == 2
+
+
+def test_one_timer_without_context_is_one_cause_over_the_levels_of_a_container() -> None:
+    timer: dict[str, Any] = {"actor": None, "ambient": "-", "owner": "A", "entry": "timer", "sink": "key",
+                             "detail": {"owned_by": "target"}}  # fmt: skip
+    outer, inner = (access(surface=surface, lineage=f"boot.{n}", **timer) for n, surface in enumerate(("x", "x[]")))
+    assert len(found(outer, inner)) == 1
+    by_another = msgspec.structs.replace(inner, site=Site("bot.py", 5, "other"))
+    assert len(found(outer, by_another)) == 2
+
+
+def test_a_credential_the_harness_lent_is_no_crossing_that_would_have_to_be_explained() -> None:
+    step = StepRecord(index=0, entry="api", action="say", who="A", first_seq=0, last_seq=9, started=0, ended=1,
+                      forged=("extra.key=credential",))  # fmt: skip
+    leak, event = slot(LEAK, "config.agent"), access(sink="event", surface="on_plan")
+    with_lent = slot(event, "config.agent", "credential")
+    plan = msgspec.structs.replace
+    honest = judge(plan(trace(leak, with_lent), steps=(plan(step, forged=()),)), FACTS)
+    assert [f.rule for f in honest] == ["foreign-read", "canary-flow"], "a credential of its own would be news"
+    (finding,) = judge(plan(trace(leak, with_lent), steps=(plan(step, index=5),)), FACTS)
+    assert finding.reaches == ("event on_plan",)
 
 
 def test_where_a_flow_came_in_tells_two_causes_apart() -> None:

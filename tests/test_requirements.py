@@ -48,8 +48,7 @@ def both(times: int = 10, **fields: Any) -> list[Access]:
 
 def evidence(coverage: Coverage, findings: list[Finding], tables: tuple[Table, ...] | None = None) -> Evidence:
     known = {finding.fingerprint: finding for finding in findings}
-    entries = {f: {one.entry for one in findings if one.fingerprint == f} for f in known}
-    return Evidence(matcher=Matcher(coverage), findings=known, entries=entries, tables=tables)
+    return Evidence(matcher=Matcher(coverage), findings=known, tables=tables)
 
 
 def decided(
@@ -63,7 +62,6 @@ def decided(
     evidence = Evidence(
         matcher=Matcher(coverage),
         findings=findings,
-        entries={f: (x.entry,) for f, x in findings.items()},
         tables=tables,
     )
     return requirement.decide(one, FACTS, MAP, evidence)
@@ -111,9 +109,7 @@ def test_inert_when_the_feature_fails() -> None:
 
 def test_a_bot_without_a_scenario_is_said() -> None:
     one = Requirement(id="r", number=1, text="t", bots={"other": Scenario()})
-    made = requirement.decide(
-        one, FACTS, MAP, Evidence(matcher=Matcher(Coverage()), findings={}, entries={}, tables=())
-    )
+    made = requirement.decide(one, FACTS, MAP, Evidence(matcher=Matcher(Coverage()), findings={}, tables=()))
     assert (made.outcome, made.why) == ("not_exercised", "no scenario is written for this bot")
 
 

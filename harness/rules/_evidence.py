@@ -8,14 +8,18 @@ from typing import Literal
 
 import msgspec
 
-from harness.finding import Finding
+from harness.finding import CROSSING, Finding
 from harness.principal import MISSING, Label
 from harness.riskmap import Demand
 from harness.rules._scope import Scope
 from harness.target import Facts, Region
-from harness.trace import Access, Trace
+from harness.trace import Access, Mark, Trace
 
 TWINS = ("A", "B")
+
+UNTOLD = "tells nobody apart"
+"""The cause where a place (a table, a file) says by nothing whose what it holds is: the defect is the place's,
+whatever code meets it and whatever it does there."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -70,11 +74,19 @@ class Evidence:
             if access.step == -2 or self.is_shared(access) or self.in_region(access):
                 continue
             if lent and any((m.label, m.slot) in lent for m in access.marks):
-                rest = tuple(m for m in access.marks if (m.label, m.slot) not in lent)
-                access = msgspec.structs.replace(access, marks=rest)
+                access = msgspec.structs.replace(access, marks=self._unlent(access))
             judged = self.scope.judged(access)
             if judged is not None:
                 yield judged
+
+    def slots(self, access: Access, label: Label) -> list[str]:
+        """Slots of that twin's canaries in an access, as far as they count: what the harness lent to the other does
+        not, nor what twins share by right."""
+        counting = self.scope.marks(msgspec.structs.replace(access, marks=self._unlent(access)))
+        return [mark.slot for mark in counting if mark.label == label]
+
+    def _unlent(self, access: Access) -> tuple[Mark, ...]:
+        return tuple(mark for mark in access.marks if (mark.label, mark.slot) not in self._lent)
 
     def is_wrong(self, step: int) -> bool:
         """Whether the step carried a wrong identity, or none."""
@@ -142,9 +154,11 @@ class Evidence:
         *earlier: int,
         cause: str = "",
         spans: Literal["place", "surfaces", "sinks"] = "place",
+        family: str = "",
     ) -> Finding:
         """A finding whose violating access is `access`; `earlier` are the accesses that lead to it, `cause`
-        names the defect where it is not the code that met it, `spans` what it covers (see `Finding`)."""
+        names the defect where it is not the code that met it, `spans` what it covers, `family` the rules that may show
+        it (see `Finding`)."""
         return Finding(
             rule=rule,
             sink=access.sink,
@@ -161,7 +175,28 @@ class Evidence:
             step=access.step,
             cause=cause,
             spans=spans,
+            family=family,
         )
+
+    def crossing(
+        self, rule: str, access: Access, source: Label | None, observer: Label | None, message: str, *earlier: int
+    ) -> Finding:
+        """A finding that somebody meets at rest what is another's: one defect, whichever rules show it and whether it
+        is read, changed or deleted. It is the container's where that is in memory; the place's where nothing there
+        tells the twins apart; else it is that of the code that went past what does, over all tables, and over all
+        files of one folder."""
+        cause = ""
+        spans: Literal["place", "surfaces"] = "surfaces"
+        if access.sink == "key":
+            cause = container(access)
+        elif access.detail.get("owned_by") == "first-writer":
+            cause, spans = UNTOLD, "place"
+        elif access.sink == "file":
+            cause = "|".join((access.site.file, access.site.function, access.surface.rpartition("/")[0]))
+        return self.finding(
+            rule, access, source, observer, message, *earlier,
+            cause=cause, spans=spans, family=CROSSING,
+        )  # fmt: skip
 
 
 def container(access: Access) -> str:

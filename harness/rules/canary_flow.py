@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.finding import Finding
-from harness.rules._evidence import TWINS, Evidence, container, other_marks, place, spanned
+from harness.rules._evidence import TWINS, Evidence, other_marks, place, spanned
 from harness.trace import Access
 
 
@@ -20,9 +20,11 @@ def canary_flow(evidence: Evidence) -> Iterator[Finding]:
             continue
         source = "B" if holder == "A" else "A"
         message = f"{source}'s {', '.join(slots[:4])} stands in {place(access)} of {holder}"
-        yield evidence.finding(
-            "canary-flow", access, source, holder, message, cause=container(access), spans=spanned(access)
-        )
+        if access.sink == "key" or (access.op in ("read", "iterate") and access.sink in ("row", "file")):
+            yield evidence.crossing("canary-flow", access, source, holder, message)
+        else:
+            # What one writes with the other's token in it is the writing code's matter, wherever it puts it.
+            yield evidence.finding("canary-flow", access, source, holder, message, spans=spanned(access))
 
 
 def _holder(evidence: Evidence, access: Access) -> str | None:

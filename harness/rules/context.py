@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from harness.finding import Finding
 from harness.principal import MISSING
@@ -21,15 +22,50 @@ def context_missing(evidence: Evidence) -> Iterator[Finding]:
         if why:
             message = f"no tenant context at {access.op} of {place(access)}: {why}"
             owner = access.owner or access.new_owner
-            # Code that runs for a known principal and lost its context is to blame itself. Where the caller has none
-            # to give, the defect is that the place answers at all, whoever asks it. A step that comes in by a way of
-            # its own was let in there without context, whatever it touches afterwards.
-            gate = "" if evidence.is_call(access.step) else evidence.gate(access)
-            place_itself = access.surface if evidence.is_wrong(access.step) else container(access)
+            source = owner if owner in TWINS else None
+            if _at_rest(evidence, access):
+                yield evidence.crossing("context-missing", access, source, access.actor, message)
+                continue
+            cause, spans = _let_in(evidence, access)
             yield evidence.finding(
-                "context-missing", access, owner if owner in TWINS else None, access.actor, message,
-                cause=gate or place_itself, spans="sinks" if gate else "place",
+                "context-missing", access, source, access.actor, message, cause=cause, spans=spans
             )  # fmt: skip
+
+
+def _at_rest(evidence: Evidence, access: Access) -> bool:
+    """Whether a missing context shows the same defect as a crossing there would. What tells nobody apart asks nobody
+    for a context, and a file knows of none: what opens it for anybody who asks opens it for nobody."""
+    if access.sink not in ("key", "file"):
+        return False
+    if access.detail.get("owned_by") == "first-writer":
+        return access.sink == "file" or evidence.is_call(access.step)
+    return access.sink == "file" and _asked(evidence, access)
+
+
+def _asked(evidence: Evidence, access: Access) -> bool:
+    """Whether a caller with no context to give asked for this by name."""
+    return evidence.is_call(access.step) and evidence.is_wrong(access.step)
+
+
+def _let_in(evidence: Evidence, access: Access) -> tuple[str, Literal["place", "surfaces", "sinks"]]:
+    """The cause of a flow without context, and what it spans.
+
+    Code that runs for a known principal and lost its context is to blame itself, and so is the way in that gave it
+    none, whatever is touched afterwards. Nobody's flow (a timer's) is to blame with the function that reaches for what
+    is a tenant's. Where the caller has no context to give, the defect is that the place answers at all, whoever asks
+    it: the table, the container, the code that answers for the configuration.
+    """
+    asked = _asked(evidence, access)
+    gate = "" if asked else evidence.gate(access)
+    if gate:
+        return gate, "sinks"
+    if not asked:
+        return "", "surfaces"
+    if access.sink == "key":
+        return container(access), "surfaces"
+    if access.sink == "config" and evidence.stack(access):
+        return evidence.stack(access)[0], "surfaces"
+    return access.surface, "place"
 
 
 def context_mismatch(evidence: Evidence) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.finding import Finding
-from harness.rules._evidence import TWINS, Evidence, container, has_mark, place, spanned
+from harness.rules._evidence import TWINS, Evidence, has_mark, place
 from harness.rules.unscoped import explained
 from harness.trace import Access
 
@@ -45,7 +45,7 @@ def _judge(evidence: Evidence, access: Access, rule: str, owner: str | None, ver
     if not declared and not has_mark(access, owner):
         return
     message = f"{claim.label} {verb} {place(access)}, which belongs to {owner}{explained(access)}"
-    yield evidence.finding(rule, access, owner, claim.label, message, cause=container(access), spans=spanned(access))
+    yield evidence.crossing(rule, access, owner, claim.label, message)
 
 
 def _displaced(access: Access) -> bool:

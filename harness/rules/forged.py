@@ -103,5 +103,5 @@ def _of(finding: Finding) -> Finding:
     # What is wrong is whom the bot takes for the sender, or whom it answers, wherever that shows first. Which field it
     # believes is told by the witness once it is small: a drawn payload may name the other in several.
     if finding.sink == "outbound":
-        return msgspec.structs.replace(finding, cause="answered")
-    return msgspec.structs.replace(finding, cause="acts as the other", spans="sinks")
+        return msgspec.structs.replace(finding, cause="answered", family="", spans="place")
+    return msgspec.structs.replace(finding, cause="acts as the other", spans="sinks", family="")

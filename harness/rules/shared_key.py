@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.finding import Finding
-from harness.rules._evidence import TWINS, Evidence, container, has_mark, place
+from harness.rules._evidence import TWINS, Evidence, has_mark, place
 from harness.trace import FAILED, Access
 
 
@@ -39,9 +39,7 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
         if why:
             verb = "overwrites" if access.op in ("write", "rebind") else "meets"
             message = f"{claim.label} {verb} {place(access)}, which {writer} wrote: {why}"
-            yield evidence.finding(
-                "shared-key", access, writer, claim.label, message, first.seq, cause=container(access)
-            )
+            yield evidence.crossing("shared-key", access, writer, claim.label, message, first.seq)
         if access.op in ("write", "rebind"):
             written[cell] = access
 

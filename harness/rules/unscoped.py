@@ -46,7 +46,7 @@ def unscoped_statement(evidence: Evidence) -> Iterator[Finding]:
             f"({_condition(gap['where'])}); {why}: {access.detail.get('sql')}"
         )
         other = "B" if claim.label == "A" else "A"
-        yield evidence.finding("unscoped-statement", access, other, claim.label, message, *earlier)
+        yield evidence.crossing("unscoped-statement", access, other, claim.label, message, *earlier)
 
 
 def explained(access: Access) -> str:
