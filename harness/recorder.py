@@ -6,6 +6,7 @@ import fnmatch
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Protocol
@@ -28,6 +29,8 @@ class Scanner(Protocol):
     def scan_number(self, slot: str, value: float) -> tuple[Mark, ...]:
         """Whose planted number of that slot this is; numbers are compared only where they were planted."""
 
+
+_MUTED: ContextVar[bool] = ContextVar("isolation_muted", default=False)
 
 _current: Recorder | None = None
 
@@ -62,7 +65,8 @@ class Recorder:
         self._files: dict[str, str | None] = {}
         self._plumbing = tuple(plumbing)
         self._plain: dict[str, bool] = {}
-        self._muted = 0
+        self.silent = False
+        """True for a run in which nothing is to be recorded."""
 
     @contextmanager
     def active(self) -> Iterator[Recorder]:
@@ -76,17 +80,18 @@ class Recorder:
 
     @contextmanager
     def muted(self) -> Iterator[None]:
-        """What happens in the body is the harness's own doing and is not recorded."""
-        self._muted += 1
+        """What happens in the body is the harness's own doing and is not recorded. Other tasks that get their turn
+        while the body waits are."""
+        token = _MUTED.set(True)
         try:
             yield
         finally:
-            self._muted -= 1
+            _MUTED.reset(token)
 
     @property
     def listening(self) -> bool:
         """False while the harness itself is at work; probes return at once then."""
-        return self._muted == 0
+        return not (self.silent or _MUTED.get())
 
     def ambient(self) -> Label:
         """Whose context the bot believes itself in."""
@@ -121,7 +126,7 @@ class Recorder:
     ) -> Access | None:
         """Record one access of the running code. Returns None while muted. `code` is whose answer it is, where that
         code has returned already."""
-        if self._muted:
+        if not self.listening:
             return None
         flow = FLOW.get()
         site, stack = self._where() if code is None else self._answered(code)

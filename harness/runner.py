@@ -122,7 +122,7 @@ class _Run:
                         with recorder.muted():
                             probe.begin(self.folder)
                 else:
-                    recorder._muted += 1  # everything stays quiet for the whole run
+                    recorder.silent = True
                 self.loop.run_until_complete(self.loop.spawn(self._main(), Flow("runner"), "runner"))
             except ContainmentError as error:
                 recorder.fault("containment", str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -192,6 +193,25 @@ def test_nothing_is_recorded_while_muted(bench: Bench) -> None:
         assert not recorder.listening, "the outer one still holds"
         assert recorder.access("row", "read", "messages", "1") is None
     assert recorder.listening and recorder.accesses == [] and bench.asked == 0
+
+
+def test_others_are_heard_while_a_muted_body_waits(bench: Bench) -> None:
+    async def harness_own(looking: asyncio.Event, done: asyncio.Event) -> None:
+        with bench.recorder.muted():
+            looking.set()
+            await done.wait()
+            bench.recorder.access("key", "read", "mine", "")
+
+    async def both() -> None:
+        looking, done = asyncio.Event(), asyncio.Event()
+        waiting = asyncio.create_task(harness_own(looking, done))
+        await looking.wait()
+        bench.recorder.access("key", "read", "theirs", "")
+        done.set()
+        await waiting
+
+    asyncio.run(both())
+    assert [access.surface for access in bench.recorder.accesses] == ["theirs"]
 
 
 def test_an_error_in_a_muted_body_does_not_deafen(bench: Bench) -> None:
