@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from harness.finding import Finding, absorb
+from harness.origins import origins
 from harness.plan import Plan
 from harness.pool import Outcome, Pool
 from harness.shrink import shrink
@@ -42,7 +43,8 @@ def confirm(ground: Ground, replays: int, seconds: float, done: Callable[[str, i
             witnessed.plan,
             # What is found by several rules is witnessed by the most telling.
             lambda plans, f=fingerprint, rule=witnessed.finding.rule: ground.shows(f, plans, rule),  # type: ignore[misc]
-            step=witnessed.finding.step,
+            likely=origins(witnessed.plan, witnessed.trace, witnessed.finding),
+            width=ground.pool.jobs,
             late=lambda until=until: time.monotonic() > until,  # type: ignore[misc]
         )
         wanted = replays if time.monotonic() < end else min(HURRIED, replays)

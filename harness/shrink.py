@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import msgspec
 
@@ -17,16 +17,22 @@ Shows = Callable[[Sequence[Plan]], list[bool]]
 
 
 def shrink(
-    plan: Plan, shows: Shows, budget: int = BUDGET, step: int = -1, late: Callable[[], bool] = lambda: False
+    plan: Plan,
+    shows: Shows,
+    budget: int = BUDGET,
+    likely: Sequence[Collection[int]] = (),
+    late: Callable[[], bool] = lambda: False,
+    width: int = 2,
 ) -> tuple[Plan, int]:
     """The smallest plan found that still shows the finding, and how many runs it took. `plan` itself must show it.
 
-    `step` is the step of the violating access where it is known: most leaks need it and one step before it, so that
-    is tried before anything else. Once `late()` is true nothing more is tried.
+    `likely` are sets of its steps that may be all it takes (see `harness.origins`): they are tried first, in their
+    order, so that a long plan is cut down in a few runs. Once `late()` is true nothing more is tried. `width` plans are
+    tried at a time.
     """
-    state = _State(plan, shows, budget, late)
-    state.first(_few(plan, step))
+    state = _State(plan, shows, budget, late, width)
     state.take(_without_tape(state.plan))
+    state.first(only(state.plan, steps) for steps in likely)
     changed = True
     while changed and state.left > 0:
         changed = state.drop_steps()
@@ -36,8 +42,9 @@ def shrink(
 
 
 class _State:
-    def __init__(self, plan: Plan, shows: Shows, budget: int, late: Callable[[], bool]) -> None:
+    def __init__(self, plan: Plan, shows: Shows, budget: int, late: Callable[[], bool], width: int) -> None:
         self.late = late
+        self.width = width
         self.plan = plan
         self.shows = shows
         self.left = budget
@@ -46,48 +53,63 @@ class _State:
         """Adopt `candidate` if it still shows the finding."""
         return self.first(iter([candidate]))
 
-    def first(self, candidates: Iterator[Plan], width: int = 2) -> bool:
-        """Adopt the first candidate that still shows the finding; `width` are tried at a time."""
+    def first(self, candidates: Iterator[Plan]) -> bool:
+        """Adopt the first candidate that still shows the finding."""
         batch: list[Plan] = []
         for candidate in candidates:
             if candidate != self.plan:
                 batch.append(candidate)
-            if len(batch) == width:
-                if self._try(batch):
+            if len(batch) == self.width:
+                if self._try(batch) is not None:
                     return True
                 batch = []
-        return bool(batch) and self._try(batch)
+        return bool(batch) and self._try(batch) is not None
 
-    def _try(self, batch: list[Plan]) -> bool:
+    def _try(self, batch: list[Plan]) -> int | None:
+        """Adopt the first of the batch that still shows the finding; which it was."""
         batch = [] if self.late() else batch[: self.left]
         if not batch:
             self.left = 0
-            return False
+            return None
         self.left -= len(batch)
-        for candidate, shown in zip(batch, self.shows(batch), strict=True):
+        for number, (candidate, shown) in enumerate(zip(batch, self.shows(batch), strict=True)):
             if shown:
                 self.plan = candidate
-                return True
-        return False
+                return number
+        return None
 
     def drop_steps(self) -> bool:
         """Remove chunks of steps, large ones first, until no single step can go."""
         changed = False
         size = max(1, len(self.plan.steps) // 2)
-        while size >= 1 and self.left > 0:
-            if self.first(drop(self.plan, start, start + size) for start in range(0, len(self.plan.steps), size)):
-                changed = True
-                size = min(size, max(1, len(self.plan.steps) // 2))
-            elif size == 1:
+        while self.left > 0:
+            fewer = self._sweep(size)
+            changed = changed or fewer
+            if size == 1 and not fewer:
                 break
-            else:
-                size //= 2
+            size = max(1, min(size // 2, len(self.plan.steps) // 2))
+        return changed
+
+    def _sweep(self, size: int) -> bool:
+        """Try to do without each chunk of that size, once. What had to stay is not asked about again."""
+        changed, start = False, 0
+        while start < len(self.plan.steps) and self.left > 0:
+            starts = list(range(start, len(self.plan.steps), size))[: self.width]
+            chunks = [drop(self.plan, one, one + size) for one in starts]
+            gone = self._try(chunks)
+            start = starts[-1] + size if gone is None else starts[gone]
+            changed = changed or gone is not None
         return changed
 
 
 def drop(plan: Plan, start: int, stop: int) -> Plan:
     """`plan` without the steps [start, stop); the tape's lineages, which carry step numbers, move along."""
-    kept = [index for index in range(len(plan.steps)) if not start <= index < stop]
+    return only(plan, [index for index in range(len(plan.steps)) if not start <= index < stop])
+
+
+def only(plan: Plan, steps: Collection[int]) -> Plan:
+    """`plan` with these of its steps, in their order; the tape's lineages move along."""
+    kept = sorted(steps)
     moved = {old: new for new, old in enumerate(kept)}
     tape = []
     for deviation in plan.tape:
@@ -97,21 +119,6 @@ def drop(plan: Plan, start: int, stop: int) -> Plan:
         elif int(number) in moved:
             tape.append(msgspec.structs.replace(deviation, lineage=f"{who}.{moved[int(number)]}"))
     return msgspec.structs.replace(plan, steps=tuple(plan.steps[index] for index in kept), tape=tuple(tape))
-
-
-def _few(plan: Plan, step: int) -> Iterator[Plan]:
-    """The step alone, then with one earlier step, the nearest first; no tape."""
-    if not 0 <= step < len(plan.steps):
-        return
-    bare = _without_tape(plan)
-    yield _only(bare, (step,))
-    for earlier in range(step - 1, -1, -1):
-        if plan.steps[earlier].entry != "world":
-            yield _only(bare, (earlier, step))
-
-
-def _only(plan: Plan, kept: Sequence[int]) -> Plan:
-    return msgspec.structs.replace(plan, steps=tuple(plan.steps[index] for index in kept))
 
 
 def _without_tape(plan: Plan) -> Plan:
