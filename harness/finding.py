@@ -126,4 +126,4 @@ def absorb(finding: Finding, other: Finding) -> Finding:
 def _told_apart(finding: Finding, place: Place) -> tuple[str, ...]:
     # A flow let in without context goes through any number of functions; which places it gets to is what counts.
     where = (place.rule, place.sink, place.surface, place.entry, place.dimension)
-    return where if finding.spans == "sinks" else (*where, place.site)
+    return where if finding.spans == "sinks" else (*where, place.site, *place.stack)

@@ -9,11 +9,12 @@ import msgspec
 
 from harness.coverage import Coverage, Reach
 from harness.finding import Finding, Place
-from harness.principal import DIMENSION_FIELDS
+from harness.principal import DIMENSION_FIELDS, MISSING
 from harness.record import CellRecord, ItemRecord, VerdictName
 from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
 from harness.rules._evidence import TWINS
 from harness.rules._scope import coarsest
+from harness.rules.forged import RULE as FORGED
 from harness.target import Facts
 from harness.trace import FAILED
 
@@ -27,7 +28,12 @@ def attribute(finding: Finding, riskmap: RiskMap, target: str) -> tuple[str, ...
     """Ids of the items a finding belongs to: one of the item's patterns matches a place of it and one of its cells
     claims the sink (a ``context`` cell claims the context rules on every sink; a *registers only* cell claims its own
     entry alone, for it speaks of what a start-up handler does and of nothing that happens later in the same place).
-    What only twins of one tenant show at a place belongs to items with a cell of that dimension."""
+    What only twins of one tenant show at a place belongs to items with a cell of that dimension.
+
+    One's own things touched without context, or the other's by a bot that takes one for the other, belong to items
+    which speak of contexts or refusals, not to all whose data lies there; a timer's or a start-up's flow of nobody's
+    brings the twins together, and belongs to items which deny that of it. Nor does a crossing belong to whatever code
+    stands far above it on the stack, where the item names nothing but code."""
     return tuple(item.id for item in riskmap.items if _places_of(item, finding, target))
 
 
@@ -36,15 +42,37 @@ def _places_of(item: RiskItem, finding: Finding, target: str) -> list[Place]:
     letters = {letter for cell in item.cells for letter in cell.dimension}
     found = []
     for place in finding.places:
-        sinks = {cell.sink for cell in item.cells if cell.predicate != "registers_only" or cell.entry == place.entry}
-        claimed = place.sink in sinks or ("context" in sinks and place.rule in CONTEXT_RULES)
+        if not any(fnmatch.fnmatchcase(place.rule, rule) for rule in item.rules):
+            continue
+        acts_as = place.rule == FORGED and finding.spans == "sinks"
+        contextual = place.rule in CONTEXT_RULES or acts_as
         if (
-            claimed
+            any(_claimed(cell, finding, place, acts_as) for cell in item.cells)
             and coarsest(place.dimension) in letters
-            and any(p.matches(place.sink, place.surface, place.stack) for p in item.places.get(target, ()))
+            and any(_meant(pattern, place, contextual) for pattern in item.places.get(target, ()))
         ):
             found.append(place)
     return found
+
+
+def _claimed(cell: Cell, finding: Finding, place: Place, acts_as: bool) -> bool:
+    """Whether the cell denies what the finding shows at this place."""
+    if cell.predicate == "registers_only" and cell.entry != place.entry:
+        return False
+    if cell.sink == "context":
+        return acts_as or place.rule in CONTEXT_RULES
+    if cell.sink != place.sink or acts_as:
+        return False
+    if place.rule != "context-missing" or cell.predicate != "apart":
+        return True
+    return finding.observer == MISSING and cell.entry == place.entry
+
+
+def _meant(pattern: Pattern, place: Place, contextual: bool) -> bool:
+    """Whether the pattern means this place."""
+    # Where the flow came from is what a missing context is about; what is met at rest is the matter of who met it.
+    only_code = pattern.sink == "*" and pattern.surface == "*" and not contextual
+    return pattern.matches(place.sink, place.surface, (place.site,) if only_code else place.stack)
 
 
 class Matcher:

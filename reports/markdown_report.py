@@ -87,6 +87,7 @@ def _finding(finding: dict[str, Any]) -> str:
         f"- what: {_text(finding['message'])}",
         f"- where: {_code(site['function'])}, entry {', '.join(finding['entries'] or [finding['entry']])}, dimension "
         f"{', '.join(finding['dimensions'] or [finding['dimension']])}",
+        *_cause(finding),
         f"- risk items: {', '.join(_code(item) for item in finding['items']) or 'none claims this place'}",
         f"- control: OWASP ASVS 5.0 {', '.join(finding['asvs'])}",
         f"- witness: {words.plural(finding['steps'], 'step')}, {words.plural(finding['deviations'], 'deviation')}"
@@ -103,6 +104,15 @@ def _finding(finding: dict[str, Any]) -> str:
         ]
         lines.append("")
     return "\n".join([*lines, "</details>", ""])
+
+
+def _cause(finding: dict[str, Any]) -> list[str]:
+    """What else shows the same cause; nothing where it shows once."""
+    shown = len(finding["shows"])
+    if shown < 2:
+        return []
+    rules = ", ".join(_code(rule) for rule in finding["rules"])
+    return [f"- one cause, shown at {words.plural(shown, 'place')} by {rules}"]
 
 
 def _line(finding: dict[str, Any]) -> str:

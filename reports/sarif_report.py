@@ -108,7 +108,7 @@ def _result(group: list[dict[str, Any]], rules: list[str]) -> dict[str, Any]:
     first = group[0]
     site = first["site"]
     text = f"{first['title']}: {first['message'].rstrip('.')}. {first['meaning']}"
-    others = sorted({finding["rule"] for finding in group[1:]} - {first["rule"]})
+    others = sorted({rule for finding in group for rule in finding["rules"] or [finding["rule"]]} - {first["rule"]})
     if others:
         text += f" Also: {', '.join(others)}."
     if first["replay"]:
