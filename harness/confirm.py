@@ -14,6 +14,9 @@ from harness.shrink import shrink
 from harness.trace import Trace
 from harness.witness import Witnessed
 
+SHORT = 4
+"""Steps of a plan that need not be cut down before others are."""
+
 HURRIED = 2
 """Replays of each witness once the time for confirming is over."""
 
@@ -36,6 +39,7 @@ def confirm(ground: Ground, replays: int, seconds: float, done: Callable[[str, i
     finding does not need is the next one's. `done` is called after each with its fingerprint, the replays that showed
     it, and how many there were."""
     end = time.monotonic() + seconds
+    _cut(ground, end)
     for index, (fingerprint, witnessed) in enumerate(ground.found.items()):
         now = time.monotonic()
         until = now + (end - now) / (len(ground.found) - index)
@@ -43,7 +47,6 @@ def confirm(ground: Ground, replays: int, seconds: float, done: Callable[[str, i
             witnessed.plan,
             # What is found by several rules is witnessed by the most telling.
             lambda plans, f=fingerprint, rule=witnessed.finding.rule: ground.shows(f, plans, rule),  # type: ignore[misc]
-            likely=origins(witnessed.plan, witnessed.trace, witnessed.finding),
             width=ground.pool.jobs,
             late=lambda until=until: time.monotonic() > until,  # type: ignore[misc]
         )
@@ -56,6 +59,23 @@ def confirm(ground: Ground, replays: int, seconds: float, done: Callable[[str, i
                     witnessed.finding, witnessed.trace = absorb(finding, witnessed.finding), outcome.trace
         witnessed.plan, witnessed.replays = plan, (hits, wanted)
         done(fingerprint, hits, wanted)
+
+
+def _cut(ground: Ground, end: float) -> None:
+    """Cut the long plans down to the steps that their traces name, before any is gone into: that costs a few runs each
+    and takes most of their steps."""
+    long = [(f, witnessed) for f, witnessed in ground.found.items() if len(witnessed.plan.steps) > SHORT]
+    for index, (fingerprint, witnessed) in enumerate(long):
+        now = time.monotonic()
+        until = now + (end - now) / (len(long) - index)
+        witnessed.plan, _ = shrink(
+            witnessed.plan,
+            lambda plans, f=fingerprint, rule=witnessed.finding.rule: ground.shows(f, plans, rule),  # type: ignore[misc]
+            likely=origins(witnessed.plan, witnessed.trace, witnessed.finding),
+            width=ground.pool.jobs,
+            late=lambda until=until: time.monotonic() > until,  # type: ignore[misc]
+            thorough=False,
+        )
 
 
 def _again(pool: Pool, plan: Plan, replays: int) -> Iterator[Outcome]:

@@ -23,17 +23,18 @@ def shrink(
     likely: Sequence[Collection[int]] = (),
     late: Callable[[], bool] = lambda: False,
     width: int = 2,
+    thorough: bool = True,
 ) -> tuple[Plan, int]:
     """The smallest plan found that still shows the finding, and how many runs it took. `plan` itself must show it.
 
     `likely` are sets of its steps that may be all it takes (see `harness.origins`): they are tried first, in their
     order, so that a long plan is cut down in a few runs. Once `late()` is true nothing more is tried. `width` plans are
-    tried at a time.
+    tried at a time. Without `thorough` nothing but `likely` is tried.
     """
     state = _State(plan, shows, budget, late, width)
     state.take(_without_tape(state.plan))
     state.first(only(state.plan, steps) for steps in likely)
-    changed = True
+    changed = thorough
     while changed and state.left > 0:
         changed = state.drop_steps()
         changed = state.first(_tape_cuts(state.plan)) or changed

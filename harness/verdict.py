@@ -25,10 +25,9 @@ CONTEXT_RULES = frozenset(("context-missing", "context-mismatch"))
 
 
 def attribute(finding: Finding, riskmap: RiskMap, target: str) -> tuple[str, ...]:
-    """Ids of the items a finding belongs to: one of the item's patterns matches a place of it and one of its cells
-    claims the sink (a ``context`` cell claims the context rules on every sink; a *registers only* cell claims its own
-    entry alone, for it speaks of what a start-up handler does and of nothing that happens later in the same place).
-    What only twins of one tenant show at a place belongs to items with a cell of that dimension.
+    """Ids of the items a finding belongs to: at some place that one of the item's patterns matches, it shows what one
+    of its cells denies: on the cell's sink (a ``context`` cell: the context rules on every sink) and entry, between
+    twins that differ in its dimension, by a rule of the item.
 
     One's own things touched without context, or the other's by a bot that takes one for the other, belong to items
     which speak of contexts or refusals, not to all whose data lies there; a timer's or a start-up's flow of nobody's
@@ -39,33 +38,28 @@ def attribute(finding: Finding, riskmap: RiskMap, target: str) -> tuple[str, ...
 
 def _places_of(item: RiskItem, finding: Finding, target: str) -> list[Place]:
     """Where the finding shows what the item fears."""
-    letters = {letter for cell in item.cells for letter in cell.dimension}
+    patterns = item.places.get(target, ())
     found = []
-    for place in finding.places:
-        if not any(fnmatch.fnmatchcase(place.rule, rule) for rule in item.rules):
-            continue
+    for place in finding.places if patterns else ():
         acts_as = place.rule == FORGED and finding.spans == "sinks"
-        contextual = place.rule in CONTEXT_RULES or acts_as
         if (
-            any(_claimed(cell, finding, place, acts_as) for cell in item.cells)
-            and coarsest(place.dimension) in letters
-            and any(_meant(pattern, place, contextual) for pattern in item.places.get(target, ()))
+            any(fnmatch.fnmatchcase(place.rule, rule) for rule in item.rules)
+            and any(_denies(cell, finding, place, acts_as) for cell in item.cells)
+            and any(_meant(pattern, place, acts_as or place.rule in CONTEXT_RULES) for pattern in patterns)
         ):
             found.append(place)
     return found
 
 
-def _claimed(cell: Cell, finding: Finding, place: Place, acts_as: bool) -> bool:
+def _denies(cell: Cell, finding: Finding, place: Place, acts_as: bool) -> bool:
     """Whether the cell denies what the finding shows at this place."""
-    if cell.predicate == "registers_only" and cell.entry != place.entry:
+    if cell.entry != place.entry or coarsest(place.dimension) not in cell.dimension:
         return False
     if cell.sink == "context":
         return acts_as or place.rule in CONTEXT_RULES
     if cell.sink != place.sink or acts_as:
         return False
-    if place.rule != "context-missing" or cell.predicate != "apart":
-        return True
-    return finding.observer == MISSING and cell.entry == place.entry
+    return place.rule != "context-missing" or cell.predicate != "apart" or finding.observer == MISSING
 
 
 def _meant(pattern: Pattern, place: Place, contextual: bool) -> bool:

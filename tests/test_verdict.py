@@ -405,14 +405,14 @@ def attributed(risk: RiskItem, *accesses: Access, steps: Sequence[StepRecord] = 
 def test_configuration_read_without_context_belongs_to_items_that_speak_of_contexts_or_refusals() -> None:
     bare = access(sink="config", surface="bot", ambient="-", detail={"level": "default"})
     assert attributed(item(Cell(sink="config", entry="api")), bare) == set(), "nobody met what is another's"
-    for claim in (Cell(sink="context", entry="webui"), Cell(sink="config", entry="api", predicate="refuses")):
+    for claim in (Cell(sink="context", entry="api"), Cell(sink="config", entry="api", predicate="refuses")):
         assert attributed(item(claim), bare) == {"context-missing"}
 
 
 def test_ones_own_row_without_context_is_no_leak_between_the_twins() -> None:
     mine = own("A", ambient="-")
     assert attributed(item(), mine) == set()
-    assert attributed(item(Cell(sink="row", entry="webui", predicate="refuses")), mine) == {"context-missing"}
+    assert attributed(item(Cell(sink="row", entry="api", predicate="refuses")), mine) == {"context-missing"}
 
 
 def test_a_flow_of_nobodys_brings_the_twins_together_where_an_item_denies_it_of_that_entry() -> None:
@@ -430,6 +430,13 @@ def test_code_alone_is_meant_where_it_meets_the_others_data_itself() -> None:
     assert attributed(named, far) == {"foreign-read"}, "with a place, whoever calls may be named"
     lost = item(Cell(sink="context", entry="api"), places={"bot": (Pattern(site="api.py:handle"),)})
     assert attributed(lost, own("A", ambient="-")) == {"context-missing"}, "where the flow came from is the matter"
+
+
+def test_what_shows_on_another_entry_breaks_no_claim_of_this_one() -> None:
+    on_web = own("B", owner="A", entry="webui")
+    assert attributed(item(ROW), on_web) == set()
+    assert attributed(item(Cell(sink="row", entry="webui")), on_web) == {"foreign-read"}
+    assert attributed(item(Cell(sink="context", entry="api")), own("A", ambient="-", entry="webui")) == set()
 
 
 def test_an_item_may_name_the_rules_by_which_its_defect_shows() -> None:
