@@ -33,18 +33,18 @@ def attribute(finding: Finding, riskmap: RiskMap, target: str) -> tuple[str, ...
     which speak of contexts or refusals, not to all whose data lies there; a timer's or a start-up's flow of nobody's
     brings the twins together, and belongs to items which deny that of it. Nor does a crossing belong to whatever code
     stands far above it on the stack, where the item names nothing but code."""
-    return tuple(item.id for item in riskmap.items if _places_of(item, finding, target))
+    return tuple(item.id for item in riskmap.items if places_of(item, item.cells, finding, target))
 
 
-def _places_of(item: RiskItem, finding: Finding, target: str) -> list[Place]:
-    """Where the finding shows what the item fears."""
+def places_of(item: RiskItem, cells: Sequence[Cell], finding: Finding, target: str) -> list[Place]:
+    """Where the finding shows what these cells of the item deny."""
     patterns = item.places.get(target, ())
     found = []
     for place in finding.places if patterns else ():
         acts_as = place.rule == FORGED and finding.spans == "sinks"
         if (
             any(fnmatch.fnmatchcase(place.rule, rule) for rule in item.rules)
-            and any(_denies(cell, finding, place, acts_as) for cell in item.cells)
+            and any(_denies(cell, finding, place, acts_as) for cell in cells)
             and any(_meant(pattern, place, acts_as or place.rule in CONTEXT_RULES) for pattern in patterns)
         ):
             found.append(place)
@@ -136,11 +136,12 @@ def decide(
     if not patterns:
         return record("not_applicable", item.note or "its module does not exist in this bot")
     reached = matcher.of(patterns)
-    mine = [place for f in attributed for place in _places_of(item, findings[f], facts.name)]
+    mine = [findings[f] for f in attributed]
     lacks = {(lack.sink, lack.entry): lack.why for lack in item.lacks.get(facts.name, ())}
-    cells = [_without(measure(cell, reached, mine, matcher, facts), lacks, reached) for cell in item.cells]
+    shown = {cell: [p for one in mine for p in places_of(item, (cell,), one, facts.name)] for cell in item.cells}
+    cells = [_without(measure(cell, reached, shown[cell], matcher, facts), lacks, reached) for cell in item.cells]
     if attributed:
-        rules = sorted({rule for f in attributed for rule in findings[f].rules})
+        rules = sorted({place.rule for places in shown.values() for place in places})
         return record("open", f"{len(attributed)} finding(s): {', '.join(rules)}", cells)
     for cell in cells:
         if cell.state == "open":
@@ -197,7 +198,7 @@ def measure(
     matcher: Matcher,
     facts: Facts,
 ) -> CellRecord:
-    """One cell as measured. `shown` are the places at which findings show what the item fears.
+    """One cell as measured. `shown` are the places at which findings show what it denies.
 
     Only twins that differ in the cell's dimensions and in nothing else show it: two agents of one tenant are not kept
     apart by a bot that keeps tenants apart.
