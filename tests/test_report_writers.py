@@ -210,6 +210,19 @@ def test_sarif_gives_one_result_for_one_cause() -> None:
     assert results[0]["properties"]["fingerprints"] == sorted([first.fingerprint, again.fingerprint])
 
 
+def test_one_cause_tells_every_rule_that_shows_it_and_where() -> None:
+    both = ("foreign-read", "shared-key")
+    shows = tuple(f"{rule}: key bot.cache at bot/cache.py:Cache.get" for rule in both)
+    told = msgspec.structs.replace(make_finding(0), rule=both[0], rules=both, shows=shows)
+    report = model.from_record(msgspec.structs.replace(make_record(), findings=(told,)))
+    assert report["findings"][0]["rules"] == list(both)
+    page = html_report.render(report)
+    assert "shared-key" in page and "Where this cause shows (2)" in page and shows[1] in page
+    assert "one cause, shown at 2 places by `foreign-read`, `shared-key`" in markdown_report.render(report)
+    (result,) = sarif_report.build(report)["runs"][0]["results"]
+    assert result["ruleId"] == "foreign-read" and "Also: shared-key." in result["message"]["text"]
+
+
 def test_sarif_fingerprints_survive_a_moved_line() -> None:
     first = make_finding(0)
     moved = msgspec.structs.replace(first, site=msgspec.structs.replace(first.site, line=400))

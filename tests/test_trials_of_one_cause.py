@@ -1,0 +1,125 @@
+"""Overlays and findings that several rules show: a fault is found by the one it names, a fix must close all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from harness.confirm import confirm
+from harness.finding import Finding
+from harness.judge import judge
+from harness.plan import Plan, Step
+from harness.pool import Outcome
+from harness.target import Overlay
+from harness.trace import Access, Site, Trace
+from harness.trials import try_fault, try_fix
+from harness.witness import Witnessed
+from tests.evidence_factory import FACTS, access, trace
+
+CELL: dict[str, Any] = {"sink": "key", "surface": "bot.cache", "key": "100", "detail": {"owned_by": "first-writer"}}
+OTHER: dict[str, Any] = {"owner": "B", "marks": "B"}
+READ = access(**CELL, **OTHER, site=Site("bot.py", 3, "load"))
+WRITE = access(**CELL, **OTHER, op="write", new_owner="A", site=Site("bot.py", 5, "save"))
+BY_ACTION = {"read": READ, "write": WRITE}
+
+
+class Played:
+    """A bot of which each step makes one access, unless an overlay of the plan keeps it from that."""
+
+    jobs = 1
+    fork = True
+
+    def __init__(self, closes: Callable[[str, str], bool] = lambda overlay, action: False) -> None:
+        self.closes = closes
+
+    def map(self, plans: Iterable[Plan], stop: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
+        for plan in plans:
+            kept = [
+                BY_ACTION[step.action]
+                for step in plan.steps
+                if step.action in BY_ACTION and not any(self.closes(name, step.action) for name in plan.overlays)
+            ]
+            yield Outcome(plan=plan, status="ok", trace=msgspec.structs.replace(trace(*kept), plan=plan.digest()))
+
+
+class Ground:
+    """What trials and confirming need of a campaign."""
+
+    def __init__(self, pool: Played) -> None:
+        self.pool: Any = pool
+        self.found: dict[str, Witnessed] = {}
+        self.touched: dict[str, frozenset[str]] = {}
+
+    def judge(self, made: Trace) -> list[Finding]:
+        return judge(made, FACTS)
+
+    def shows(self, fingerprint: str, plans: Sequence[Plan], rule: str) -> list[bool]:
+        traces = [outcome.trace for outcome in self.pool.map(plans)]
+        return [any(f.fingerprint == fingerprint and rule in f.rules for f in self.judge(one)) for one in traces]
+
+    def met(self, *plans: Plan) -> None:
+        """What a campaign keeps of these plans."""
+        for outcome in self.pool.map(plans):
+            for finding in self.judge(outcome.trace):
+                known = self.found.get(finding.fingerprint)
+                if known is None:
+                    self.found[finding.fingerprint] = Witnessed(
+                        finding, outcome.plan, {finding.entry}, {finding.dimension}, trace=outcome.trace,
+                        besides=dict.fromkeys(finding.rules, outcome.plan),
+                    )  # fmt: skip
+                else:
+                    known.met(finding, outcome.plan, outcome.trace)
+
+
+def plan(*actions: str, overlays: tuple[str, ...] = ()) -> Plan:
+    return Plan(steps=tuple(Step(entry="api", action=action, who="A") for action in actions), overlays=overlays)
+
+
+def overlay(kind: Any, rule: str, name: str = "it") -> Overlay:
+    return Overlay(name=name, kind=kind, about="a", rule=rule, surface="bot.cache", apply=lambda patcher: None)
+
+
+def test_a_fix_that_closes_only_one_of_the_rules_does_not_close_the_cause() -> None:
+    for closed, killed in ((("read",), False), (("write",), False), (("read", "write"), True)):
+        ground = Ground(Played(lambda name, action, closed=closed: action in closed))  # type: ignore[misc]
+        ground.met(plan("read"), plan("write"))
+        assert len(ground.found) == 1, "one container, one cause"
+        assert try_fix(ground, overlay("fix", "foreign-read")).killed is killed
+
+
+def test_the_most_telling_rule_speaks_on_the_shortest_plan_that_shows_it() -> None:
+    ground = Ground(Played())
+    ground.met(plan("write"), plan("noise", "read", "noise"), plan("read", "noise"))
+    (witnessed,) = ground.found.values()
+    assert witnessed.finding.rules == ("foreign-read", "foreign-write", "canary-flow")
+    assert witnessed.plan == plan("read", "noise")
+    assert set(witnessed.besides) == {"foreign-read", "foreign-write", "canary-flow"} and witnessed.occurrences == 3
+
+
+def test_a_witness_is_made_small_and_still_shows_the_most_telling_rule() -> None:
+    ground = Ground(Played())
+    ground.met(plan("write", "noise", *["noise"] * 20, "read"))
+    confirm(ground, 2, 60, lambda *told: None)
+    (witnessed,) = ground.found.values()
+    assert [step.action for step in witnessed.plan.steps] == ["read"] and witnessed.replays == (2, 2)
+    assert "foreign-write" in witnessed.finding.rules, "what the long plan showed besides is not forgotten"
+
+
+def test_a_fault_is_found_by_the_rule_it_names_though_another_speaks_for_the_finding() -> None:
+    ground = Ground(Played())
+    assert try_fault(ground, overlay("fault", "foreign-write"), [plan("read", "write")], False).right_rule
+    missed = try_fault(ground, overlay("fault", "foreign-delete"), [plan("read", "write")], False)
+    assert missed.killed and not missed.right_rule
+
+
+def test_a_fault_that_adds_a_rule_to_a_known_cause_is_found_all_the_same() -> None:
+    ground = Ground(Played())
+    ground.met(plan("write"))
+    assert not try_fault(ground, overlay("fault", "foreign-write"), [plan("write")], False).killed
+    assert try_fault(ground, overlay("fault", "foreign-read"), [plan("write", "read")], False).right_rule
+
+
+def test_accesses_stand_for_what_they_are_meant_to() -> None:
+    assert isinstance(READ, Access) and [f.rule for f in judge(trace(READ), FACTS)] == ["foreign-read"]
