@@ -26,8 +26,8 @@ CONTEXT_RULES = frozenset(("context-missing", "context-mismatch"))
 
 def attribute(finding: Finding, riskmap: RiskMap, target: str) -> tuple[str, ...]:
     """Ids of the items a finding belongs to: at some place that one of the item's patterns matches, it shows what one
-    of its cells denies: on the cell's sink (a ``context`` cell: the context rules on every sink) and entry, between
-    twins that differ in its dimension, by a rule of the item.
+    of its cells denies: on the cell's sink (a ``context`` cell: the context rules on every sink), on the entry of one
+    such cell, between twins that differ in the dimension of one, by a rule of the item.
 
     One's own things touched without context, or the other's by a bot that takes one for the other, belong to items
     which speak of contexts or refusals, not to all whose data lies there; a timer's or a start-up's flow of nobody's
@@ -42,9 +42,11 @@ def places_of(item: RiskItem, cells: Sequence[Cell], finding: Finding, target: s
     found = []
     for place in finding.places if patterns else ():
         acts_as = place.rule == FORGED and finding.spans == "sinks"
+        denying = [cell for cell in cells if _denies(cell, finding, place, acts_as)]
         if (
-            any(fnmatch.fnmatchcase(place.rule, rule) for rule in item.rules)
-            and any(_denies(cell, finding, place, acts_as) for cell in cells)
+            any(cell.entry == place.entry for cell in denying)
+            and any(coarsest(place.dimension) in cell.dimension for cell in denying)
+            and any(fnmatch.fnmatchcase(place.rule, rule) for rule in item.rules)
             and any(_meant(pattern, place, acts_as or place.rule in CONTEXT_RULES) for pattern in patterns)
         ):
             found.append(place)
@@ -52,9 +54,7 @@ def places_of(item: RiskItem, cells: Sequence[Cell], finding: Finding, target: s
 
 
 def _denies(cell: Cell, finding: Finding, place: Place, acts_as: bool) -> bool:
-    """Whether the cell denies what the finding shows at this place."""
-    if cell.entry != place.entry or coarsest(place.dimension) not in cell.dimension:
-        return False
+    """Whether the cell denies what the finding shows at this place, on whichever entry and in whichever dimension."""
     if cell.sink == "context":
         return acts_as or place.rule in CONTEXT_RULES
     if cell.sink != place.sink or acts_as:
