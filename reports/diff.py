@@ -25,7 +25,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 class Diff(msgspec.Struct, frozen=True, kw_only=True):
     """`new`, `fixed`, `open` and `unseen` hold findings (as in report.json), `lost` and `gained` items, `other` all
-    other changes of verdict, and items that are open as before but by other findings. `notes` say what makes the two runs hard to compare."""
+    other changes of verdict, and items that are open as before but by other findings. `notes` say what makes the two
+    runs hard to compare."""
 
     new: tuple[dict[str, Any], ...]
     fixed: tuple[dict[str, Any], ...]
