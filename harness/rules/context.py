@@ -33,18 +33,10 @@ def context_missing(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _at_rest(evidence: Evidence, access: Access) -> bool:
-    """Whether a missing context shows the same defect as a crossing there would. What tells nobody apart asks nobody
-    for a context, and a file knows of none: what opens it for anybody who asks opens it for nobody."""
-    if access.sink not in ("key", "file"):
-        return False
-    if access.detail.get("owned_by") == "first-writer":
-        return access.sink == "file" or evidence.is_call(access.step)
-    return access.sink == "file" and _asked(evidence, access)
-
-
-def _asked(evidence: Evidence, access: Access) -> bool:
-    """Whether a caller with no context to give asked for this by name."""
-    return evidence.is_call(access.step) and evidence.is_wrong(access.step)
+    """Whether a missing context shows the same defect as a crossing there would: what tells nobody apart asks nobody
+    for a context."""
+    untold = access.detail.get("owned_by") == "first-writer"
+    return untold and (access.sink == "file" or (access.sink == "key" and evidence.is_call(access.step)))
 
 
 def _let_in(evidence: Evidence, access: Access) -> tuple[str, Literal["place", "surfaces", "sinks"]]:
@@ -55,7 +47,7 @@ def _let_in(evidence: Evidence, access: Access) -> tuple[str, Literal["place", "
     is a tenant's. Where the caller has no context to give, the defect is that the place answers at all, whoever asks
     it: the table, the container, the code that answers for the configuration.
     """
-    asked = _asked(evidence, access)
+    asked = evidence.is_call(access.step) and evidence.is_wrong(access.step)
     gate = "" if asked else evidence.gate(access)
     if gate:
         return gate, "sinks"
