@@ -16,6 +16,7 @@ from harness import contrast, requirement, strategies
 from harness.confirm import confirm
 from harness.coverage import Coverage
 from harness.errors import SoundnessError
+from harness.exploring import IN_CAMPAIGNS, SHARE, Explorer
 from harness.finding import Finding
 from harness.inventory import Table
 from harness.judge import judge, proven
@@ -47,6 +48,9 @@ PLANTED = {
 }  # fmt: skip
 """What each probe must have seen of its planted access before a campaign is believed."""
 
+
+TURN = 40
+"""Plans of the tour and generated ones between two turns of exploring."""
 
 TOUCHED = 400
 """Plans of which the surfaces they touched are kept, so that a fault is tried on those nearest to it first."""
@@ -138,6 +142,8 @@ class Campaign:
         self.overlapped = 0
         self.clean = 0
         self.busy = 0.0
+        self.laid = 0
+        self.explored = ""
         self.interrupted = False
 
     def run(self) -> RunRecord:
@@ -149,15 +155,17 @@ class Campaign:
         self.check_soundness(tour)
         asked = requirement.plans(self.requirements, self.facts.name, actions)
         ways = strategies.ways(claimed)
+        exploring = int(self.profile.plans * SHARE)
         drawn = strategies.generate(
-            actions, self.profile.plans, self.seed, ways, hostile=self.facts.hostile, states=states
+            actions, self.profile.plans - exploring, self.seed, ways, hostile=self.facts.hostile, states=states
         )
+        explorer = Explorer(actions, self.seed, dimensions=ways, states=states, variants=IN_CAMPAIGNS, lay=self._lay)
         plans = strategies.woven([*tour, *asked], drawn)
         if self.requirements:
             self.tables = self.pool.survey(Plan()).tables
         try:
-            self._phase("plans", len(plans))
-            self._play(self._laid(plans))
+            self._phase("plans", len(plans) + exploring)
+            self._play(plans, explorer, exploring)
             self._fold()
             self._phase("witnesses", len(self.found))
             self._confirm()
@@ -190,16 +198,15 @@ class Campaign:
         """Findings of one trace under this target's declarations and this risk map's demands."""
         return judge(trace, self.facts, self.demands)
 
-    def _laid(self, plans: Sequence[Plan]) -> list[Plan]:
-        """The plans as they are played: under the campaign's overlays, and with twins of their own where one process
-        plays them all."""
-        laid = [msgspec.structs.replace(plan, overlays=self.overlays) for plan in plans]
+    def _lay(self, plan: Plan) -> Plan:
+        """The plan as it is played: under the campaign's overlays, and with twins of their own where one process plays
+        them all."""
+        plan = msgspec.structs.replace(plan, overlays=self.overlays)
         if self.pool.fork:
-            return laid
-        return [
-            msgspec.structs.replace(plan, twins=msgspec.structs.replace(plan.twins, seed=strategies.TWIN_SEEDS + index))
-            for index, plan in enumerate(laid)
-        ]
+            return plan
+        self.laid += 1
+        seed = strategies.TWIN_SEEDS + self.laid
+        return msgspec.structs.replace(plan, twins=msgspec.structs.replace(plan.twins, seed=seed))
 
     def _phase(self, name: str, total: int) -> None:
         self.progress.phase, self.progress.total, self.progress.plans = name, total, 0
@@ -208,9 +215,20 @@ class Campaign:
     def _late(self) -> bool:
         return time.monotonic() > self.deadline
 
-    def _play(self, plans: Iterable[Plan]) -> None:
+    def _play(self, plans: Sequence[Plan], explorer: Explorer, exploring: int) -> None:
+        """Plans in turns with `exploring` plans of the explorer's, so that a campaign cut short has some of each."""
         began = time.monotonic()
-        for outcome in self.pool.map(plans, stop=self._late):
+        turns = -(-len(plans) // TURN)
+        for turn in range(turns):
+            some = map(self._lay, plans[turn * TURN : (turn + 1) * TURN])
+            self._take(self.pool.map(some, stop=self._late), began)
+            portion = exploring * (turn + 1) // turns - exploring * turn // turns
+            self._take(explorer.play(self.pool, portion, stop=self._late), began)
+        self.explored = explorer.tally.told()
+        self.busy += time.monotonic() - began
+
+    def _take(self, outcomes: Iterable[Outcome], began: float) -> None:
+        for outcome in outcomes:
             self._account(outcome)
             if outcome.trace is not None:
                 self._judge(outcome.plan, outcome.trace)
@@ -221,7 +239,6 @@ class Campaign:
             left = (self.progress.total - self.progress.plans) / rate
             self.progress.seconds_left = min(left, max(0.0, self.deadline - time.monotonic()))
             self.report(self.progress)
-        self.busy += time.monotonic() - began
 
     def _account(self, outcome: Outcome) -> None:
         self.played += 1
@@ -289,7 +306,7 @@ class Campaign:
         `small` the witness of each kill is shrunk."""
         late = time.monotonic() + self.profile.trying
         # Faults come first: what a closed item rests on is that its fault was found.
-        chosen = sorted(self.target.overlays(), key=lambda overlay: overlay.kind)
+        chosen = sorted(self.target.overlays(), key=lambda overlay: (overlay.kind, bool(overlay.overlap)))
         for index, overlay in enumerate(chosen):
             if time.monotonic() > late:
                 message = f"the time was up with {len(chosen) - index} of {len(chosen)} overlays not tried"
@@ -363,7 +380,8 @@ class Campaign:
             environment={"platform": platform.platform(), "implementation": platform.python_implementation(),
                          "fork": str(self.pool.fork), "jobs": str(self.pool.jobs),
                          "boot_seconds": f"{self.pool.ready.seconds:.1f}",
-                         "memory_mib": f"{self.pool.ready.rss_kib / 1024:.0f}"},
+                         "memory_mib": f"{self.pool.ready.rss_kib / 1024:.0f}",
+                         **({"exploration": self.explored} if self.explored else {})},
             interrupted=self.interrupted, started=self.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import sys
 from pathlib import Path
+from typing import get_args
 
 import click
 import msgspec
@@ -12,7 +13,11 @@ import msgspec
 from harness import catalogue, riskmap, strategies
 from harness.campaign import PROFILES, Campaign, Progress
 from harness.cli_common import INTERRUPTED, PATH, Interrupt, Ticker, examples, fail, target_options
+from harness.cli_schedules import Field, compare
+from harness.cli_schedules import show as show_hunts
 from harness.errors import UsageError
+from harness.exploring import How
+from harness.overlap import WITHIN
 from harness.pool import Pool
 from harness.target import states_of
 
@@ -21,6 +26,7 @@ from harness.target import states_of
     epilog=examples("""
 isolation overlays --list
 isolation overlays --only 'key-*' --out kills
+isolation overlays --schedules fifo --schedules uniform --schedules pct --seeds 3
 """)
 )
 @target_options
@@ -33,6 +39,21 @@ isolation overlays --only 'key-*' --out kills
 )
 @click.option("--plans", type=click.IntRange(0), help="How many generated plans, instead of the profile's.")
 @click.option("--only", default="*", help="Only overlays whose name matches this glob.")
+@click.option(
+    "--schedules",
+    "hows",
+    type=click.Choice(get_args(How)),
+    multiple=True,
+    help="Only hunt for faults of order, under this kind of schedule (repeat to compare).",
+)
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="With --schedules: so many seeds.")
+@click.option(
+    "--within",
+    type=click.IntRange(1),
+    default=WITHIN,
+    show_default=True,
+    help="With --schedules: plans a hunt.",
+)
 @click.option("--list", "listing", is_flag=True, help="Name the overlays and what they stand for; run nothing.")
 @click.option("--out", type=PATH, help="Folder for the witnesses of the kills.")
 def overlays(
@@ -42,6 +63,9 @@ def overlays(
     profile: str,
     plans: int | None,
     only: str,
+    hows: tuple[How, ...],
+    seeds: int,
+    within: int,
     listing: bool,
     out: Path | None,
 ) -> None:
@@ -60,6 +84,13 @@ def overlays(
     target.version()
     show = Ticker()
     show.say(f"booting {target_name} ...")
+    if hows:
+        ordered = [o for o in target.overlays() if o.overlap and fnmatch.fnmatchcase(o.name, only)]
+        if not ordered:
+            raise UsageError(f"no overlay of {target_name} that matches {only!r} is a fault of order")
+        with Pool(spec, root=root, db_root=db_root) as pool:
+            good = show_hunts(compare(Field(pool, target), ordered, hows, range(seeds), within, show.say))
+        sys.exit(0 if good or "fifo" in hows else 3)
     with Pool(spec, root=root, db_root=db_root) as pool, Interrupt(pool) as interrupt:
 
         def progress(state: Progress) -> None:

@@ -49,6 +49,7 @@ def confirm(ground: Ground, replays: int, seconds: float, done: Callable[[str, i
             lambda plans, f=fingerprint, rule=witnessed.finding.rule: ground.shows(f, plans, rule),  # type: ignore[misc]
             width=ground.pool.jobs,
             late=lambda until=until: time.monotonic() > until,  # type: ignore[misc]
+            trace=witnessed.trace,
         )
         wanted = replays if time.monotonic() < end else min(HURRIED, replays)
         hits = 0
@@ -72,6 +73,7 @@ def _cut(ground: Ground, end: float) -> None:
             witnessed.plan,
             lambda plans, f=fingerprint, rule=witnessed.finding.rule: ground.shows(f, plans, rule),  # type: ignore[misc]
             likely=origins(witnessed.plan, witnessed.trace, witnessed.finding),
+            trace=witnessed.trace,
             width=ground.pool.jobs,
             late=lambda until=until: time.monotonic() > until,  # type: ignore[misc]
             thorough=False,

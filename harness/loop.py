@@ -13,7 +13,6 @@ policy returns.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import heapq
 import threading
 from asyncio import events
@@ -26,8 +25,9 @@ from harness import threads
 from harness.clock import VirtualClock
 from harness.errors import IsolationError
 from harness.flow import FLOW, IDLE, Flow
+from harness.outcomes import settle, translated
 from harness.plan import Deviation
-from harness.tape import NO_HOLD, Arrival, ReadyQueue, Tape, TimedArrival, Wait, caller_site, coroutine_site
+from harness.tape import NO_ENTRY, Arrival, ReadyQueue, Tape, TimedArrival, Wait, caller_site, coroutine_site
 
 T = TypeVar("T")
 
@@ -131,6 +131,7 @@ class IsolationLoop(asyncio.BaseEventLoop):
         self._inbox_lock = threading.Lock()
         self._inbox_filled = threading.Event()
         self._boot_tasks: dict[str, int] = {}
+        self._doomed: dict[str, tuple[asyncio.Task[Any], int]] = {}
 
     # What was observed
 
@@ -142,7 +143,12 @@ class IsolationLoop(asyncio.BaseEventLoop):
     @property
     def deviations(self) -> list[int]:
         """Indexes of the tape entries that took effect, ascending."""
-        return sorted(self._tape.effective) if self._tape is not None else []
+        return self._tape.effective if self._tape is not None else []
+
+    @property
+    def met(self) -> list[tuple[int, str, int]]:
+        """The waits that the tape changed: (tape entry, site, number of the wait among those of its lineage there)."""
+        return list(self._tape.met) if self._tape is not None else []
 
     # Time and what stands in for the selector
 
@@ -263,7 +269,7 @@ class IsolationLoop(asyncio.BaseEventLoop):
         self, wait: Wait, when: float, callback: Any, args: Any, context: Context | None
     ) -> events.TimerHandle:
         timer = TimedArrival(when + wait.delay, callback, args, self, context)
-        timer.hold = wait.hold
+        timer.hold = _held(wait)
         heapq.heappush(self._scheduled, timer)
         timer._scheduled = True  # type: ignore[attr-defined]
         return timer
@@ -296,10 +302,10 @@ class IsolationLoop(asyncio.BaseEventLoop):
         try:
             outcome = context.run(func, *args), None
         except BaseException as exc:  # as a worker thread does: whatever it is, the awaiting task gets it
-            outcome = None, _translated(exc)
+            outcome = None, translated(exc)
         finally:
             events._set_running_loop(self)
-        self._arrive(wait, _settle, (future, *outcome), copy_context())
+        self._arrive(wait, settle, (future, *outcome), copy_context())
 
     def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Any, *args: Any, context: Context | None = None
@@ -309,7 +315,7 @@ class IsolationLoop(asyncio.BaseEventLoop):
             return self.call_soon(callback, *args, context=context)
         self._check_closed()
         handle = Arrival(callback, args, self, context)
-        handle.hold = NO_HOLD
+        handle.hold = None
         with self._inbox_lock:
             self._inbox.append(handle)
             self._inbox_filled.set()
@@ -327,13 +333,24 @@ class IsolationLoop(asyncio.BaseEventLoop):
             self._schedule(wait, self.time(), callback, args, context)
             return
         handle = Arrival(callback, args, self, context)
-        handle.hold = wait.hold if wait is not None else NO_HOLD
+        handle.hold = _held(wait)
         self._ready.append(handle)
 
     def _begin(self, context: Context | None, site: str) -> Wait:
         assert self._tape is not None
         flow = FLOW.get() if context is None else context.get(FLOW, IDLE)
+        if flow.lineage in self._doomed:
+            self.cancel(*self._doomed.pop(flow.lineage), flow.lineage)
         return self._tape.begin(flow.lineage, site)
+
+    def cancel(self, task: asyncio.Task[Any], waits: int, lineage: str) -> None:
+        """Cancel `task` from outside once `lineage` has begun so many more waits (0: in the next round). Waits are
+        counted only with a tape or `count_sites`."""
+        if waits:
+            self._doomed[lineage] = task, waits - 1
+        else:
+            # A round later: a job that has just been handed over is under way then, and runs for nobody.
+            self.call_soon(lambda: self.call_soon(task.cancel), context=Context())
 
     def _site(self) -> str:
         site = caller_site()
@@ -375,6 +392,10 @@ class _Catch:
         self.handle = handle
 
 
+def _held(wait: Wait | None) -> Wait | None:
+    return wait if wait is not None and wait.entry != NO_ENTRY else None
+
+
 def _refusal(name: str) -> Callable[..., NoReturn]:
     def refuse(self: IsolationLoop, *args: Any, **kwargs: Any) -> NoReturn:
         where = caller_site()
@@ -390,28 +411,6 @@ def _refusal(name: str) -> Callable[..., NoReturn]:
 
 for _name in _REFUSED:
     setattr(IsolationLoop, _name, _refusal(_name))
-
-
-def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    if future.done():
-        return  # cancelled meanwhile
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(result)
-
-
-def _translated(error: BaseException) -> BaseException:
-    """What the awaiting task sees of a job's exception: asyncio's kinds, and no StopIteration (as from 3.12 on)."""
-    if type(error) is concurrent.futures.CancelledError:
-        return asyncio.CancelledError(*error.args)
-    if type(error) is concurrent.futures.InvalidStateError:
-        return asyncio.InvalidStateError(*error.args)
-    if isinstance(error, StopIteration):
-        translated = RuntimeError("StopIteration interacts badly with generators and cannot be raised into a Future")
-        translated.__cause__ = error
-        return translated
-    return error
 
 
 def _innermost(coro: Any) -> str:

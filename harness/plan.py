@@ -40,9 +40,9 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
     """One departure from FIFO, named so that it survives an unrelated await added to the bot.
 
     It applies to the `occurrence`-th (from 0) wait for the outside that `lineage` begins at `site`
-    (``module:function``; empty: any site, 0 being the step's own start). ``hold`` lets up to `amount` callbacks of
-    other lineages go before its arrival; ``delay`` makes it (sleep, executor, LLM) arrive `amount` virtual seconds
-    later.
+    (``module:function``; empty: any site, 0 being the step's own start), and to those after it, `times` in all (0: for
+    ever). ``hold`` lets up to `amount` callbacks of other lineages go before its arrival; ``delay`` makes it (sleep,
+    executor, LLM) arrive `amount` virtual seconds later.
     """
 
     kind: Literal["hold", "delay"]
@@ -50,6 +50,7 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
     site: str = ""
     occurrence: int = 0
     amount: float = 1.0
+    times: int = 1
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

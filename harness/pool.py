@@ -132,11 +132,13 @@ class Pool:
         limit: float = DEFAULT_LIMIT,
         observe: bool = True,
         plant: bool = False,
+        choices: bool = False,
         survey: tuple[str, ...] | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Outcome]:
-        """Play plans, `jobs` at a time; outcomes come in the order of the plans. Once `stop()` is true no further
-        plan is started. Leaving the iterator early waits for the plans under way."""
+        """Play plans, `jobs` at a time; outcomes come in the order of the plans. With `choices` traces tell the waits
+        for the outside even of plans without a tape. Once `stop()` is true no further plan is started. Leaving the
+        iterator early waits for the plans under way."""
         waiting: dict[int, Plan] = {}
         order: list[int] = []
         finished: dict[int, Outcome] = {}
@@ -153,9 +155,10 @@ class Pool:
                     send(
                         self._connection,
                         Job(
-                            id=self._next, plan=plan.to_json(), limit=limit, observe=observe, plant=plant, survey=survey
+                            id=self._next, plan=plan.to_json(), limit=limit, observe=observe, plant=plant,
+                            choices=choices, survey=survey,
                         ),
-                    )
+                    )  # fmt: skip
                     waiting[self._next] = plan
                     order.append(self._next)
                 while order and order[0] in finished:

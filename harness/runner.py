@@ -67,17 +67,19 @@ class Rig:
         *,
         observe: bool = True,
         plant: bool = False,
+        choices: bool = False,
         look: Callable[[], None] = lambda: None,
     ) -> Trace:
         """Run `plan` in the private `folder`. With `observe` false no probe records (for measuring overhead). With
-        `plant` each probe's planted access is made under a step of A as well. `look` is called after the
+        `plant` each probe's planted access is made under a step of A as well. With `choices` waits are counted though
+        the plan has no tape. `look` is called after the
         last step, while the bot is still alive; nothing it does is recorded. Never raises for what the bot does."""
-        return _Run(self, plan, folder, observe, plant, look).play()
+        return _Run(self, plan, folder, observe, plant, choices, look).play()
 
 
 class _Run:
     def __init__(
-        self, rig: Rig, plan: Plan, folder: Path, observe: bool, plant: bool, look: Callable[[], None]
+        self, rig: Rig, plan: Plan, folder: Path, observe: bool, plant: bool, choices: bool, look: Callable[[], None]
     ) -> None:
         self.rig = rig
         self.plan = plan
@@ -93,7 +95,8 @@ class _Run:
         reseed(plan.seed)
         self.clock = VirtualClock(rig.epoch)
         self.clock.show()
-        self.loop = IsolationLoop(seed=plan.seed, tape=plan.tape, clock=self.clock)
+        counting = choices or any(_cancels(step) for step in plan.steps)
+        self.loop = IsolationLoop(seed=plan.seed, tape=plan.tape, clock=self.clock, count_sites=counting)
         self.scanner: Scanner = TokenScanner(self.twins)
         self.recorder = Recorder(
             self.twins,
@@ -230,10 +233,23 @@ class _Run:
             await asyncio.sleep(float(step.payload.get("seconds", 1)))
             self._note(index, step, seq, started, "ok", "")
             return
+        if _cancels(step):
+            self._cancel(index, step)
+            return
         lineage = f"{step.who or 'world'}.{index}"
         flow = Flow(lineage, step=index, actor=step.who, entry=step.entry)
         self.tasks[index] = self.loop.spawn(self._step(index, step), flow, lineage)
         await asyncio.sleep(0)
+
+    def _cancel(self, index: int, step: Step) -> None:
+        """Cancel the last step of the same principal that is still in flight, after so many waits of its flow: what a
+        client's disconnection does."""
+        mine = [at for at, task in self.tasks.items() if self.plan.steps[at].who == step.who and not task.done()]
+        if mine:
+            lineage = f"{step.who or 'world'}.{mine[-1]}"
+            self.loop.cancel(self.tasks[mine[-1]], int(step.payload.get("after", 0)), lineage)
+        outcome, detail = ("ok", "") if mine else ("unmet", "nothing of this principal's is in flight")
+        self._note(index, step, len(self.recorder.accesses), self.loop.time(), outcome, detail)
 
     async def _step(self, index: int, step: Step) -> None:
         who = self.twins.of(step.who) if step.who else None
@@ -332,6 +348,9 @@ class _Run:
 
     def _trace(self, wall: float) -> Trace:
         recorder = self.recorder
+        for index in self.tasks.keys() - self.records.keys():
+            now, seq = self.clock.seconds, len(recorder.accesses)
+            self._note(index, self.plan.steps[index], seq, now, "cancelled", "before it began")
         joined = getattr(self.scanner, "scan_joined", None)
         accesses = list(recorder.accesses)
         if joined is not None and accesses:
@@ -350,9 +369,14 @@ class _Run:
             faults=tuple(recorder.faults),
             choices=dict(self.loop.choices),
             deviations=tuple(self.loop.deviations),
+            met=tuple(self.loop.met),
             virtual_seconds=self.clock.seconds,
             wall_seconds=wall,
         )
+
+
+def _cancels(step: Step) -> bool:
+    return step.entry == "world" and step.action == "cancel"
 
 
 def _follow(access: Any, seq: int, marks: tuple[Any, ...]) -> Any:

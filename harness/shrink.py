@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import msgspec
 
-from harness import hostile
-from harness.plan import EMPTY, Deviation, Plan, Step
+from harness import hostile, schedules
+from harness.plan import EMPTY, Plan, Step
+from harness.trace import Trace
 
 BUDGET = 48
-"""Runs a shrink may take; each is one fork."""
+"""Runs a shrink may take; each is one fork. As many again where the order matters: a tape has its own parts to try."""
 
 Shows = Callable[[Sequence[Plan]], list[bool]]
 """Plays plans and says of each whether the finding is still there."""
@@ -24,20 +25,26 @@ def shrink(
     late: Callable[[], bool] = lambda: False,
     width: int = 2,
     thorough: bool = True,
+    trace: Trace | None = None,
 ) -> tuple[Plan, int]:
     """The smallest plan found that still shows the finding, and how many runs it took. `plan` itself must show it.
 
     `likely` are sets of its steps that may be all it takes (see `harness.origins`): they are tried first, in their
     order, so that a long plan is cut down in a few runs. Once `late()` is true nothing more is tried. `width` plans are
-    tried at a time. Without `thorough` nothing but `likely` is tried.
+    tried at a time. Without `thorough` nothing but `likely` is tried. `trace`, where it is of a run of `plan`, tells
+    which of its deviations mattered.
     """
     state = _State(plan, shows, budget, late, width)
     state.take(_without_tape(state.plan))
+    if state.plan.tape:
+        state.left, budget = state.left + budget, 2 * budget
+        if trace is not None and trace.plan == plan.digest():
+            state.take(schedules.explicit(plan, trace))
     state.first(only(state.plan, steps) for steps in likely)
     changed = thorough
     while changed and state.left > 0:
-        changed = state.drop_steps()
-        changed = state.first(_tape_cuts(state.plan)) or changed
+        changed = state.drop_steps()  # before the tape: a step takes its deviations along
+        changed = state.cut_tape() or changed
         changed = state.first(_plainer(state.plan)) or changed
     return state.plan, budget - state.left
 
@@ -78,6 +85,23 @@ class _State:
                 self.plan = candidate
                 return number
         return None
+
+    def cut_tape(self) -> bool:
+        """Remove chunks of the tape, large ones first, until no single entry can go; then make the rest simpler."""
+        changed = False
+        size = (len(self.plan.tape) + 1) // 2
+        while size:
+            start = 0
+            while start < len(self.plan.tape) and self.left > 0:
+                tape = self.plan.tape
+                if self.take(msgspec.structs.replace(self.plan, tape=tape[:start] + tape[start + size :])):
+                    changed = True
+                else:
+                    start += size
+            size //= 2
+        while self.left > 0 and self.first(schedules.plainer(self.plan)):
+            changed = True
+        return changed
 
     def drop_steps(self) -> bool:
         """Remove chunks of steps, large ones first, until no single step can go."""
@@ -124,16 +148,6 @@ def only(plan: Plan, steps: Collection[int]) -> Plan:
 
 def _without_tape(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, tape=())
-
-
-def _tape_cuts(plan: Plan) -> Iterator[Plan]:
-    for index in range(len(plan.tape)):
-        yield msgspec.structs.replace(plan, tape=plan.tape[:index] + plan.tape[index + 1 :])
-    for index, deviation in enumerate(plan.tape):
-        if deviation.kind == "hold" and deviation.amount > 1:
-            tape: list[Deviation] = list(plan.tape)
-            tape[index] = msgspec.structs.replace(deviation, amount=1.0)
-            yield msgspec.structs.replace(plan, tape=tuple(tape))
 
 
 def _plainer(plan: Plan) -> Iterator[Plan]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness import impostors
 from harness.forgery import names_other
-from harness.plan import EMPTY, Deviation, Plan, Step
+from harness.plan import EMPTY, Plan, Step
 from harness.principal import TwinSpec
 from harness.target import Action
 
@@ -33,7 +33,6 @@ DIMENSIONS = ("T", "T", "TA")
 WITHIN = ("A", "C", "P")
 """Differences within one tenant: two agents, two chats of one agent, one chat id on two platforms."""
 
-KINDS: tuple[Literal["hold", "delay"], ...] = ("hold", "delay")
 BATCH = 6
 """Plans drawn in one generation run of Hypothesis."""
 
@@ -71,7 +70,7 @@ def plans(
     hostile: Sequence[str] = (),
     states: Sequence[str] = (EMPTY,),
 ) -> Plan:
-    """One plan: steps of both twins over every entry, often the same step of both side by side, a few deviations.
+    """One plan: steps of both twins over every entry, often the same step of both side by side, in FIFO order.
 
     Half of the stimuli are mirrored (both twins do the very same thing at once), since twins collide where
     they do alike. A quarter of the stimuli are calls the harness found by itself, where there are any.
@@ -103,24 +102,9 @@ def plans(
         if draw(st.booleans()):
             other = "B" if first == "A" else "A"
             steps.append(Step(entry=action.entry, action=action.name, who=other, payload=payload))
-    lineages = [f"{step.who}.{index}" for index, step in enumerate(steps) if step.who]
-    tape: list[Deviation] = []
-    if lineages:
-        for _ in range(draw(st.integers(0, 3))):
-            kind: Literal["hold", "delay"] = draw(st.sampled_from(KINDS))
-            tape.append(
-                Deviation(
-                    kind=kind,
-                    lineage=draw(st.sampled_from(lineages)),
-                    occurrence=draw(st.integers(0, 8 if kind == "hold" else 4)),
-                    amount=float(draw(st.integers(1, 12)))
-                    if kind == "hold"
-                    else draw(st.sampled_from((0.1, 0.7, 3.0))),
-                )
-            )
     # Half of the plans begin with a bot that nobody has used, where the target offers anything else.
     before = draw(st.sampled_from([*[EMPTY] * (len(states) - 1), *states[1:]])) if len(states) > 1 else EMPTY
-    return Plan(seed=draw(st.integers(0, 2**16)), twins=spec, before=before, steps=tuple(steps), tape=tuple(tape))
+    return Plan(seed=draw(st.integers(0, 2**16)), twins=spec, before=before, steps=tuple(steps))
 
 
 def generate(

@@ -7,8 +7,9 @@ else:
 
 * ``hold`` keeps an arrival outside the queue until up to `amount` callbacks of other lineages have run, then lets
   it in where an arrival comes in, at the tail, between two rounds of the loop. Later arrivals of the same lineage
-  queue up behind it. When nothing else is ready it comes in at once: virtual time never passes during a hold,
-  so a wait of one second never overtakes one of two.
+  queue up behind it. When nothing else is ready it comes in at once, of several the one that has least left to wait
+  for (so that large amounts serve as priorities): virtual time never passes during a hold, so a wait of one second
+  never overtakes one of two.
 * ``delay`` lets a wait end `amount` virtual seconds later.
 
 Callbacks that the program itself made ready (a future's wake-up, ``sleep(0)``, ``call_soon``, a new child task) stay in
@@ -32,44 +33,61 @@ from harness.flow import FLOW, IDLE
 from harness.plan import Deviation
 
 _SKIPPED = ("asyncio.", "harness.")
-NO_HOLD = -1
+
+FOR_EVER = 1 << 60
+
+
+class Wait:
+    """One wait for the outside, as the tape sees it when it begins: which number it has at its site, the tape entry
+    that holds its arrival back (or NO_ENTRY) and for how long, and by how many seconds it is delayed."""
+
+    __slots__ = ("amount", "delay", "entry", "number", "site")
+
+    def __init__(self, site: str, number: int, entry: int, amount: float, delay: float) -> None:
+        self.site = site
+        self.number = number
+        self.entry = entry
+        self.amount = amount
+        self.delay = delay
+
+
+NO_ENTRY = -1
+FREE = Wait("", 0, NO_ENTRY, 0.0, 0.0)
+"""A wait that the tape says nothing of."""
 
 
 class Arrival(events.Handle):
-    """A ready callback that came from outside. `hold` indexes the tape entry that holds it back, or NO_HOLD."""
+    """A ready callback that came from outside. `hold` is its wait where the tape holds it back, else None."""
 
     __slots__ = ("hold",)
-    hold: int
+    hold: Wait | None
 
 
 class TimedArrival(events.TimerHandle):
     """The same for a timer."""
 
     __slots__ = ("hold",)
-    hold: int
-
-
-class Wait:
-    """One wait for the outside, as the tape sees it when it begins."""
-
-    __slots__ = ("delay", "hold")
-
-    def __init__(self, hold: int, delay: float) -> None:
-        self.hold = hold
-        self.delay = delay
+    hold: Wait | None
 
 
 class Tape:
-    """Numbers the waits of one run and says which deviations meet them. `choices` counts ``lineage site``."""
+    """Numbers the waits of one run and says which deviations meet them. `choices` counts ``lineage site``; `met` holds
+    (tape entry, site, number at the site) for each wait that one of them changed."""
 
     def __init__(self, deviations: Sequence[Deviation]) -> None:
         self.choices: dict[str, int] = {}
-        self.effective: set[int] = set()
-        self.amounts = [d.amount for d in deviations]
+        self.met: dict[tuple[int, str, int], None] = {}
+        self._deviations = tuple(deviations)
         self._lineages: dict[str, int] = {}
-        self._entries: dict[tuple[str, str, str, int], int] = {}
+        self._entries: dict[tuple[str, str, str], list[tuple[int, int, int]]] = {}
         for index, d in enumerate(deviations):
-            self._entries.setdefault((d.kind, d.lineage, d.site, d.occurrence), index)
+            end = d.occurrence + d.times if d.times else FOR_EVER
+            self._entries.setdefault((d.kind, d.lineage, d.site), []).append((d.occurrence, end, index))
+
+    @property
+    def effective(self) -> list[int]:
+        """Indexes of the tape entries that took effect, ascending."""
+        return sorted({entry for entry, _, _ in self.met})
 
     def begin(self, lineage: str, site: str) -> Wait:
         """Number the wait that begins here. A delay takes effect at once, a hold when the wait ends."""
@@ -79,32 +97,34 @@ class Tape:
         total = self._lineages.get(lineage, 0)
         self._lineages[lineage] = total + 1
         if not self._entries:
-            return Wait(NO_HOLD, 0.0)
+            return FREE
+        held = self._find("hold", lineage, site, number, total)
         delayed = self._find("delay", lineage, site, number, total)
-        if delayed != NO_HOLD:
-            self.effective.add(delayed)
-        return Wait(
-            self._find("hold", lineage, site, number, total),
-            max(0.0, self.amounts[delayed]) if delayed != NO_HOLD else 0.0,
-        )
+        if held == delayed == NO_ENTRY:
+            return FREE
+        delay = 0.0
+        if delayed != NO_ENTRY:
+            self.met[delayed, site, number] = None
+            delay = max(0.0, self._deviations[delayed].amount)
+        return Wait(site, number, held, self._deviations[held].amount if held != NO_ENTRY else 0.0, delay)
 
     def _find(self, kind: str, lineage: str, site: str, number: int, total: int) -> int:
-        entries = self._entries
-        found = entries.get((kind, lineage, site, number))
-        if found is None:
-            found = entries.get((kind, lineage, "", total), NO_HOLD)
-        return found
+        for place, count in ((site, number), ("", total)):
+            for first, end, index in self._entries.get((kind, lineage, place), ()):
+                if first <= count < end:
+                    return index
+        return NO_ENTRY
 
 
 class _Hold:
     """An arrival kept outside, and the later arrivals of its lineage behind it."""
 
-    __slots__ = ("entry", "handles", "left", "lineage")
+    __slots__ = ("handles", "left", "lineage", "wait")
 
-    def __init__(self, entry: int, lineage: str, amount: float, handle: events.Handle) -> None:
-        self.entry = entry
+    def __init__(self, wait: Wait, lineage: str, handle: events.Handle) -> None:
+        self.wait = wait
         self.lineage = lineage
-        self.left = max(1, int(amount))
+        self.left = max(1, int(wait.amount))
         self.handles = [handle]
 
 
@@ -140,32 +160,34 @@ class ReadyQueue:
     def popleft(self) -> events.Handle:
         """The next handle to run, or a cancelled one in the place of an arrival that was set aside."""
         handle = self._ready.popleft()
-        if handle._cancelled or (not self._holds and getattr(handle, "hold", NO_HOLD) == NO_HOLD):
+        if handle._cancelled or (not self._holds and getattr(handle, "hold", None) is None):
             return handle
         lineage = lineage_of(handle)
         if isinstance(handle, (Arrival, TimedArrival)):
-            entry, handle.hold = handle.hold, NO_HOLD
+            wait, handle.hold = handle.hold, None
             for hold in self._holds:
                 if hold.lineage == lineage:
                     hold.handles.append(handle)
                     return self._nothing
-            if entry != NO_HOLD:
-                self._holds.append(_Hold(entry, lineage, self._tape.amounts[entry], handle))
+            if wait is not None:
+                self._holds.append(_Hold(wait, lineage, handle))
                 return self._nothing
         for hold in self._holds:
             if hold.lineage != lineage:
                 hold.left -= 1
-                self._tape.effective.add(hold.entry)
+                wait = hold.wait
+                self._tape.met[wait.entry, wait.site, wait.number] = None
         return handle
 
     def arrive(self, others: bool) -> None:
-        """Between two rounds: let in what was held long enough; the eldest too if `others` says nothing else comes."""
+        """Between two rounds: let in what was held long enough, or, when neither the queue nor `others` has anything
+        else, what has least left to wait for."""
         holds = self._holds
         if not holds:
             return
         over = [hold for hold in holds if hold.left <= 0]
         if not over and not self._ready and not others:
-            over = holds[:1]
+            over = [min(holds, key=lambda hold: hold.left)]
         for hold in over:
             holds.remove(hold)
             self._ready.extend(hold.handles)

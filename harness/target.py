@@ -147,7 +147,9 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     A ``fault`` opens a leak on correct code: a finding of `rule` whose surface matches `surface` must appear. A
     ``fix`` closes one on leaking code: every finding of `rule` on `surface`, and of each further (rule, surface) in
     `also`, must vanish, and nothing else change. All are globs. `items` are the risk-map ids it stands for. `site`, a
-    glob over ``path:function`` that must stand in the finding's stack, keeps two leaks of one surface apart.
+    glob over ``path:function`` that must stand in the finding's stack, keeps two leaks of one surface apart. A fault
+    with `overlap` shows only where flows overlap in a certain order: it is tried on schedules that are explored, of
+    plans in which both twins touch a surface that this glob matches.
     """
 
     name: str
@@ -158,6 +160,7 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[str, ...] = ()
     also: tuple[tuple[str, str], ...] = ()
     site: str = "*"
+    overlap: str = ""
     apply: Callable[[Patcher], None]
 
     def speaks_of(self, rule: str, surface: str, frames: Sequence[str] = ("",)) -> bool:

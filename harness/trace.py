@@ -106,8 +106,8 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """The whole of one run. `stacks` are the target's frames, innermost first, as ``path:function``.
 
     `observed` is what each principal could see from outside (label -> texts, in order). `choices` counts the waits
-    for the outside that were begun, by ``lineage site`` (only in runs with a tape); `deviations` those of the tape that
-    took effect.
+    for the outside that were begun, by ``lineage site`` (only in runs with a tape, or when asked for); `deviations` are
+    those of the tape that took effect, `met` the waits they changed: (tape entry, site, number of the wait there).
     """
 
     plan: str
@@ -119,6 +119,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...] = ()
     choices: dict[str, int] = {}
     deviations: tuple[int, ...] = ()
+    met: tuple[tuple[int, str, int], ...] = ()
     virtual_seconds: float = 0.0
     wall_seconds: float = 0.0
 

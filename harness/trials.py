@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from harness.finding import Finding
+from harness.overlap import WITHIN, hunt, speaks_of
 from harness.plan import Plan
 from harness.pool import Pool
 from harness.record import OverlayRecord
 from harness.shrink import shrink
-from harness.target import Overlay
+from harness.target import Overlay, Target
 from harness.trace import Trace
 from harness.witness import Witnessed
+
+BOUND = 150
+"""Explored plans that a fault of order gets in a campaign, where it is one trial of many."""
 
 BESIDE = 16
 """Findings that are not a fix's own and are played under it to see that they stay."""
@@ -25,6 +29,7 @@ class Ground(Protocol):
     """What a trial needs of the campaign it belongs to: what plain code showed, and how to play and judge."""
 
     pool: Pool
+    target: Target
 
     @property
     def found(self) -> Mapping[str, Witnessed]:
@@ -43,7 +48,9 @@ class Ground(Protocol):
 
 def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: bool) -> OverlayRecord:
     """Whether the fault is found on some plan of the tour by the rule it names, which plain code does not show. With
-    `small` the witness is shrunk."""
+    `small` the witness is shrunk. A fault of order is hunted for on explored plans instead."""
+    if overlay.overlap:
+        return _hunted(ground, overlay, small)
     plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for plan in _nearest(ground, overlay, tour)]
     others: set[str] = set()
     hits: list[tuple[Plan, Finding, str]] = []
@@ -53,7 +60,7 @@ def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: boo
         for finding in ground.judge(outcome.trace):
             known = ground.found.get(finding.fingerprint)
             fresh = [rule for rule in finding.rules if known is None or rule not in known.finding.rules]
-            right = [rule for rule in fresh if _speaks_of(overlay, finding, (rule,))]
+            right = [rule for rule in fresh if speaks_of(overlay, finding, (rule,))]
             if right:
                 hits.append((outcome.plan, finding, right[0]))
             elif fresh:
@@ -65,6 +72,14 @@ def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: boo
     if small:
         plan, _ = shrink(plan, lambda tried: ground.shows(finding.fingerprint, tried, rule))
     return _overlay_record(overlay, True, True, finding.message, plan)
+
+
+def _hunted(ground: Ground, overlay: Overlay, small: bool) -> OverlayRecord:
+    ended = hunt(ground, overlay, ground.target.actions(), within=WITHIN if small else BOUND, small=small)
+    if ended.finding is not None:
+        return _overlay_record(overlay, True, True, ended.finding.message, ended.plan)
+    detail = f"instead: {'; '.join(ended.instead[:4])}" if ended.instead else "nothing was found"
+    return _overlay_record(overlay, bool(ended.instead), False, f"{detail} in {ended.plans} explored plans")
 
 
 def _nearest(ground: Ground, overlay: Overlay, tour: Sequence[Plan]) -> list[Plan]:
@@ -83,7 +98,7 @@ def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
     mine: list[tuple[str, Witnessed]] = []
     rest: list[tuple[str, Witnessed]] = []
     for fingerprint, witnessed in ground.found.items():
-        hit = _speaks_of(overlay, witnessed.finding)
+        hit = speaks_of(overlay, witnessed.finding)
         (mine if hit else rest).append((fingerprint, witnessed))
     if not mine:
         return _overlay_record(overlay, False, False, "there is no finding for it to close")
@@ -109,15 +124,6 @@ def _witnesses(witnessed: Witnessed) -> list[Plan]:
     """The witness, and the plan of each further rule that shows the finding: a fix must close all of it."""
     others = [plan for rule, plan in sorted(witnessed.besides.items()) if rule != witnessed.finding.rule]
     return list({plan.digest(): plan for plan in (witnessed.plan, *others)}.values())
-
-
-def _speaks_of(overlay: Overlay, finding: Finding, rules: Collection[str] | None = None) -> bool:
-    """Whether some place of the finding is the overlay's; `rules` are those that count, by default all."""
-    return any(
-        overlay.speaks_of(place.rule, place.surface, (place.site, *place.stack))
-        for place in finding.places
-        if rules is None or place.rule in rules
-    )
 
 
 def _overlay_record(

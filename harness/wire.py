@@ -26,7 +26,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Play a plan. `limit` is in wall seconds. With `survey` the inventory is taken after the last step, with the
+    """Play a plan. `limit` is in wall seconds. With `choices` the trace tells the waits for the outside even where the
+    plan has no tape. With `survey` the inventory is taken after the last step, with the
     public functions of modules whose paths match these globs."""
 
     id: int
@@ -34,6 +35,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     limit: float
     observe: bool = True
     plant: bool = False
+    choices: bool = False
     survey: tuple[str, ...] | None = None
 
 

@@ -80,3 +80,29 @@ class ExposingTarget(QuietTarget):
         self, entry: str, who: Principal, method: str, path: str, query: Mapping[str, Any], body: Any
     ) -> tuple[int, str]:
         raise AssertionError("it has no routes")
+
+
+class RacyTarget(QuietTarget):
+    """Two faults of order: one answers with whatever was asked last, the other changes nothing."""
+
+    asked = ""
+
+    def ask(self, text: str) -> None:
+        """Hook of the faults."""
+
+    async def deliver(self, entry: str, action: str, who: Principal | None, payload: Mapping[str, Any]) -> Any:
+        self.ask(str(payload["text"]))
+        return await super().deliver(entry, action, who, payload)
+
+    def overlays(self) -> Sequence[Overlay]:
+        def latest(patcher: Patcher) -> None:
+            patcher.set(self, "ask", lambda text: setattr(self, "asked", text))
+            patcher.set(self, "reply", lambda who, text: self.asked)
+
+        def silent(patcher: Patcher) -> None:
+            patcher.set(self, "asked", "")
+
+        return [
+            Overlay(name=name, kind="fault", about=name, rule="canary-flow", surface="wire", overlap="wire", apply=make)
+            for name, make in (("order-latest", latest), ("order-none", silent))
+        ]

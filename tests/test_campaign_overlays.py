@@ -16,7 +16,7 @@ from harness.target import Overlay
 from tests.campaign_targets import LeakyTarget, SoundTarget
 from tests.test_campaign_findings import RISKS
 
-TRIED = Profile(plans=4, seconds=60, replays=1, overlays=True)
+TRIED = Profile(plans=10, seconds=60, replays=1, overlays=True)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,284 @@
+"""Exploration: short plans in which both twins' flows overlap, each played in FIFO order first and then under schedules
+drawn at the points where it could have gone otherwise (`harness.schedules`).
+
+Each plan is a swarm of its own (Groce et al., "Swarm testing", ISSTA 2012): it takes a random half of the target's
+entries and actions and of the kinds of steps around them, since what is left out lets the rest go further.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from harness import schedules
+from harness.plan import EMPTY, Plan, Step
+from harness.pool import Outcome, Pool
+from harness.principal import Label, TwinSpec
+from harness.schedules import DEPTHS, KINDS, Bound, Kind
+from harness.strategies import ADVANCES, DIMENSIONS, TEXTS, TWIN_SEEDS
+from harness.target import Action
+from harness.trace import Trace
+
+How = Literal["fifo", "uniform", "pct", "mixed"]
+"""Which schedules the variants of a plan get: none, walks, priorities, or two walks for each schedule of priorities."""
+
+AROUND = ("cancel", "tick", "advance", "world", "call", "burst")
+"""Kinds of steps a swarm takes or leaves beside what the twins send: cancelling what is in flight, the bot's own
+timers, the clock, whatever else the target lets happen around it, calls that were found, many times the same at once.
+"""
+
+ROUND = 8
+"""Plans played in FIFO order before their variants."""
+
+VARIANTS = 4
+"""Schedules for each plan where only exploring counts; a campaign that also wants other steps takes fewer."""
+
+AFTER = (0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 8, 10, 13, 17, 22)
+"""Waits after which what is in flight is cancelled."""
+
+GAPS = (0.0, 0.0, 0.0, 0.0, 0.05, 0.4)
+
+SHARE = 0.6
+"""Part of a campaign's generated plans that explores."""
+
+IN_CAMPAIGNS = 2
+"""Schedules for each explored plan of a campaign, which wants other steps as well."""
+
+FAVOURED = 12
+"""Actions with their payloads that are kept because they touch what is aimed at."""
+
+QUIET = 3.0
+"""Seconds after which what a step set off has mostly ended."""
+
+MANY = 3
+"""How often a burst does the same thing."""
+
+
+class Tally(msgspec.Struct):
+    """What was explored: plans by schedule, and the bounds of the priority schedules."""
+
+    plans: Counter[str] = msgspec.field(default_factory=Counter)
+    bounds: list[Bound] = msgspec.field(default_factory=list)
+
+    def told(self) -> str:
+        """In a sentence: how many of which, and the median n, k and chance for each depth d; empty when nothing was."""
+        if not self.plans:
+            return ""
+        parts = [f"{count} {name}" for name, count in sorted(self.plans.items())]
+        for depth in sorted({bound.depth for bound in self.bounds}):
+            those = sorted((b for b in self.bounds if b.depth == depth), key=lambda b: b.chance)
+            middle = those[len(those) // 2]
+            parts.append(
+                f"pct depth d={depth}: median n={middle.lineages} lineages, k={middle.waits} waits, "
+                f"chance in one plan >= {middle.chance:.2g}"
+            )
+        return "; ".join(parts)
+
+
+class Explorer:
+    """Draws plans over `actions` and plays them with their variants. The same seed draws the same plans; a variant
+    depends on the plan and on where its FIFO run had a choice, on nothing else. `overlays` are applied in each; `lay`
+    has the last word on how a plan is played."""
+
+    def __init__(
+        self,
+        actions: Sequence[Action],
+        seed: int,
+        *,
+        how: How = "mixed",
+        dimensions: Sequence[str] = DIMENSIONS,
+        states: Sequence[str] = (EMPTY,),
+        overlays: Sequence[str] = (),
+        variants: int = VARIANTS,
+        lay: Callable[[Plan], Plan] = lambda plan: plan,
+    ) -> None:
+        self.actions = [action for action in actions if action.weight or action.call]
+        self.seed = seed
+        self.how = how
+        self.dimensions = tuple(dimensions)
+        self.states = tuple(states)
+        self.overlays = tuple(overlays)
+        self.variants = 0 if how == "fifo" else variants
+        self.lay = lay
+        self.tally = Tally()
+        self.favoured: list[Action] = []
+        self.drawn = 0
+
+    def play(
+        self,
+        pool: Pool,
+        count: int,
+        *,
+        aim: Callable[[Trace], Mapping[int, Label]] | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Outcome]:
+        """`count` plans, those in FIFO order included; may be called again for more. `aim` tells of a FIFO run which
+        steps touched what is aimed at, and whose they are: only where both twins did, schedules are drawn, and what did
+        is taken more often from then on."""
+        left = count
+        while left > 0 and not stop():
+            bases = [self.base() for _ in range(min(ROUND, left))]
+            left -= len(bases)
+            found: list[Plan] = []
+            for number, outcome in enumerate(pool.map(bases, choices=True, stop=stop), self.drawn - len(bases)):
+                self.tally.plans["fifo"] += 1
+                if outcome.trace is not None and self._aimed(outcome.plan, aim and aim(outcome.trace)):
+                    found += self._variants(number, outcome.plan, contested(outcome.trace))
+                yield outcome
+            for outcome in pool.map(found[:left], stop=stop):
+                left -= 1
+                yield outcome
+
+    def _aimed(self, plan: Plan, met: Mapping[int, Label] | None) -> bool:
+        if met is None:
+            return True
+        for index in met:
+            step = plan.steps[index]
+            known = Action(entry=step.entry, name=step.action, payload=step.payload, principal=step.who is not None)
+            if known not in self.favoured and len(self.favoured) < FAVOURED:
+                self.favoured.append(known)
+        return len(set(met.values())) > 1
+
+    def base(self) -> Plan:
+        """The next plan in FIFO order."""
+        rng = random.Random(f"{self.seed} plan {self.drawn}")
+        acting = [action for action in self.favoured if action.principal]
+        plan = drawn(self.actions, rng, self.dimensions, self.states, acting)
+        self.drawn += 1
+        return self.lay(msgspec.structs.replace(plan, overlays=self.overlays))
+
+    def _variants(self, number: int, plan: Plan, choices: Mapping[str, int]) -> Iterator[Plan]:
+        rng = random.Random(f"{self.seed} schedule {number}")
+        for turn in range(self.variants):
+            if self.how == "pct" or (self.how == "mixed" and (number + turn) % 3 == 2):
+                depth = rng.choice(DEPTHS)
+                self.tally.plans["pct"] += 1
+                self.tally.bounds.append(schedules.bound(choices, depth))
+                yield self.lay(schedules.prioritised(plan, choices, depth, rng))
+            else:
+                kinds: Sequence[Kind] = rng.choice((KINDS, KINDS, KINDS[:1], KINDS[1:]))
+                self.tally.plans["uniform"] += 1
+                yield self.lay(schedules.walk(plan, choices, rng, kinds))
+
+
+def contested(trace: Trace) -> dict[str, int]:
+    """The choices of a run without those of steps that had the bot for themselves: their order cannot matter. All,
+    where no two steps of different principals overlap."""
+    spans: dict[str, tuple[int, int]] = {}
+    for access in trace.accesses:
+        first, _ = spans.get(access.lineage, (access.seq, access.seq))
+        spans[access.lineage] = first, access.seq
+    met = {
+        mine
+        for mine, (start, end) in spans.items()
+        for other, (begin, last) in spans.items()
+        if mine.partition(".")[0] != other.partition(".")[0] and start <= last and begin <= end
+    }
+    kept = {name: count for name, count in trace.choices.items() if name.partition(" ")[0] in met}
+    return kept or dict(trace.choices)
+
+
+def swarm(actions: Sequence[Action], rng: random.Random) -> list[Action]:
+    """A random half of the actions on a random part of the entries, with at least one that a principal does where there
+    is any."""
+    entries = sorted({action.entry for action in actions})
+    kept = {entry for entry in entries if rng.random() < 0.6}
+    chosen = [action for action in actions if action.entry in kept and rng.random() < 0.5]
+    if not any(_sent(action) for action in chosen):
+        sent = [action for action in actions if _sent(action)]
+        chosen += rng.sample(sent, min(1, len(sent)))
+    return chosen
+
+
+def drawn(
+    actions: Sequence[Action],
+    rng: random.Random,
+    dimensions: Sequence[str],
+    states: Sequence[str] = (EMPTY,),
+    favoured: Sequence[Action] = (),
+) -> Plan:
+    """One plan: one to three rounds in which both twins do the same or different things at once, with some of what
+    may happen around that. Three in four take what they send from `favoured`, where there is any."""
+    chosen = swarm(actions, rng)
+    around = {kind for kind in AROUND if rng.random() < 0.4}
+    sent = [action for action in chosen if _sent(action)]
+    if favoured and rng.random() < 0.75:
+        sent = rng.sample(favoured, min(len(favoured), rng.randint(1, 2)))
+    ticks = [action for action in chosen if not action.principal and action.entry != "world"]
+    world = [action for action in chosen if action.entry == "world"]
+    calls = [action for action in actions if action.call] if "call" in around else []
+    steps: list[Step] = []
+    for _ in range(rng.choice((1, 1, 1, 2, 2, 3))):
+        pool = calls if calls and rng.random() < 0.5 else sent
+        steps += _round(pool or calls, ticks if "tick" in around else (), around, rng)
+        if world and "world" in around and rng.random() < 0.5:
+            action, at = rng.choice(world), rng.randrange(len(steps) + 1)
+            both = rng.sample("AB", rng.randint(1, 2)) if action.principal else [None]
+            steps[at:at] = [_step(action, who, rng) for who in both]
+        if "advance" in around:
+            seconds = rng.choice(ADVANCES)
+            steps.append(Step(entry="world", action="advance", payload={"seconds": seconds}, join=rng.random() < 0.5))
+    if rng.random() < 0.6:  # both again once all is quiet: what the overlap left behind shows then
+        last = {step.who: step for step in steps if step.who and step.entry != "world"}
+        steps += [msgspec.structs.replace(step, gap=QUIET, join=True) for step in last.values()]
+    return Plan(
+        seed=rng.randrange(2**16),
+        twins=TwinSpec(
+            dimension=rng.choice(dimensions), pictures=rng.choice(("equal", "marked")), seed=rng.randrange(TWIN_SEEDS)
+        ),
+        before=rng.choice(states) if rng.random() < 0.3 else states[0],
+        steps=tuple(steps),
+    )
+
+
+def _round(sent: Sequence[Action], ticks: Sequence[Action], around: set[str], rng: random.Random) -> list[Step]:
+    if not sent:
+        return [_step(action, None, rng) for action in ticks]
+    first, second = rng.sample("AB", 2)
+    one = _weighted(sent, rng)
+    other = one if rng.random() < 0.7 else _weighted(sent, rng)
+    steps = [_step(one, first, rng), _step(other, second, rng)]
+    if other is one and rng.random() < 0.7:
+        steps[1] = msgspec.structs.replace(steps[1], payload=steps[0].payload)
+    if "burst" in around and rng.random() < 0.3:
+        steps = [step for step in steps for _ in range(rng.randint(1, MANY))]
+        rng.shuffle(steps)
+    if ticks and rng.random() < 0.6:
+        steps.insert(rng.randrange(len(steps) + 1), _step(rng.choice(ticks), None, rng))
+    if "cancel" in around and rng.random() < 0.8:
+        at = rng.choice([index for index, step in enumerate(steps) if step.who])
+        steps.insert(
+            at + 1,
+            Step(entry="world", action="cancel", who=steps[at].who, payload={"after": rng.choice(AFTER)}),
+        )
+    if rng.random() < 0.3:  # whoever came first comes again while the others are still under way
+        steps.append(_step(one, first, rng))
+    return steps
+
+
+def _step(action: Action, who: Label | str | None, rng: random.Random) -> Step:
+    label: Any = who if action.principal else None
+    payload = {name: _value(kind, rng) for name, kind in action.payload.items()}
+    return Step(entry=action.entry, action=action.name, who=label, payload=payload, gap=rng.choice(GAPS))
+
+
+def _value(kind: Any, rng: random.Random) -> Any:
+    if kind == "text":
+        return rng.choice(TEXTS)
+    if kind == "int":
+        return rng.randrange(10)
+    if kind == "flag":
+        return rng.random() < 0.5
+    return rng.choice(kind) if isinstance(kind, (list, tuple)) else kind
+
+
+def _sent(action: Action) -> bool:
+    return action.principal and action.entry != "world" and not action.call
+
+
+def _weighted(actions: Sequence[Action], rng: random.Random) -> Action:
+    return rng.choices(actions, [max(1, action.weight) for action in actions])[0]

@@ -1,0 +1,168 @@
+"""Schedules: how a plan's loop departs from first-in-first-out, drawn where the plan has a choice.
+
+A run in FIFO order tells where waits for the outside begin (`Trace.choices`). From that a *walk* lets any of them
+arrive later by chance, and a *priority* schedule follows Burckhardt et al., "A randomized scheduler with probabilistic
+guarantees of finding bugs" (ASPLOS 2010): lineages have random priorities, an arrival waits while a lineage of a
+higher one can run, and at d-1 random waits the lineage that waits there falls behind all others. Both are plain
+deviations; `explicit` spells out the ones that mattered in a run, and `plainer` makes them simpler.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from harness.plan import Deviation, Plan
+from harness.trace import Trace
+
+Kind = Literal["hold", "delay"]
+KINDS: tuple[Kind, ...] = ("hold", "delay")
+
+HOLDS = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 1000.0)
+"""Callbacks of others that a walk lets go first; the last stands for all that are ready."""
+
+DELAYS = (0.01, 0.1, 0.7, 3.0, 12.0)
+"""Seconds by which a walk lets a wait end later: beside what happens at once, beside a model's answer, beyond the
+usual time-outs."""
+
+RATES = (0.05, 0.15, 0.35)
+"""Share of a plan's waits that a walk lets arrive later; one of them for a whole plan."""
+
+LONGEST = 60
+"""Deviations of one walk at most."""
+
+DEPTHS = (1, 2, 2, 3, 3)
+"""How many order constraints a priority schedule aims at, by weight."""
+
+RANK = 1000.0
+"""Callbacks by which the arrivals of one priority outwait those of the next higher one. Finite, so that a lineage which
+spins until a lower one has moved comes to an end."""
+
+NEVER = ("runner", "boot", "idle", "")
+"""Lineages of the harness itself, and the boot that is over before the first step."""
+
+
+class Point(msgspec.Struct, frozen=True):
+    """A place where a run can go more than one way: `count` waits for the outside that `lineage` begins at `site`."""
+
+    lineage: str
+    site: str
+    count: int
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """What a priority schedule promises (Burckhardt et al., theorem 9): `lineages` (n) that make `waits` (k) meet a
+    fault of depth `depth` (d) with at least `chance` in one run, if it is one of order between what is ready together.
+    """
+
+    lineages: int
+    waits: int
+    depth: int
+
+    @property
+    def chance(self) -> float:
+        """1 / (n * k^(d-1))."""
+        return float(1 / (max(1, self.lineages) * max(1, self.waits) ** (self.depth - 1)))
+
+
+def points(choices: Mapping[str, int]) -> list[Point]:
+    """The places of choice in a trace's `choices`, in an order that does not depend on the run's."""
+    found = []
+    for name, count in sorted(choices.items()):
+        lineage, _, site = name.partition(" ")
+        if lineage not in NEVER and not lineage.endswith(".plant"):
+            found.append(Point(lineage, site, count))
+    return found
+
+
+def of_steps(found: Sequence[Point]) -> list[Point]:
+    """Those of what steps do, where there are any; the bot's own background tasks may wait thousands of times."""
+    return [point for point in found if "/" not in point.lineage and "." in point.lineage] or list(found)
+
+
+def bound(choices: Mapping[str, int], depth: int) -> Bound:
+    """What a priority schedule of this depth promises on a plan with these choices."""
+    found = points(choices)
+    return Bound(len({point.lineage for point in found}), sum(point.count for point in of_steps(found)), depth)
+
+
+def walk(plan: Plan, choices: Mapping[str, int], rng: random.Random, kinds: Sequence[Kind] = KINDS) -> Plan:
+    """`plan` with each of its waits let arrive later with equal chance, by one of `kinds`."""
+    rate = rng.choice(RATES)
+    tape: list[Deviation] = []
+    found = points(choices)
+    steps = set(of_steps(found))
+    for point in found:
+        # What a background task does over and over is one place, not a thousand.
+        for occurrence in range(point.count) if point in steps else sorted({0, rng.randrange(point.count)}):
+            if rng.random() < rate:
+                kind = rng.choice(kinds)
+                amount = rng.choice(HOLDS if kind == "hold" else DELAYS)
+                tape.append(
+                    Deviation(kind=kind, lineage=point.lineage, site=point.site, occurrence=occurrence, amount=amount)
+                )
+    if len(tape) > LONGEST:
+        tape = [tape[index] for index in sorted(rng.sample(range(len(tape)), LONGEST))]
+    return msgspec.structs.replace(plan, tape=tuple(tape))
+
+
+def prioritised(plan: Plan, choices: Mapping[str, int], depth: int, rng: random.Random) -> Plan:
+    """`plan` under random priorities of its lineages with `depth` - 1 points of change. In every second plan what
+    falls behind at such a point also arrives later by some time, so that others get past their own timers."""
+    found = points(choices)
+    lineages = list(dict.fromkeys(point.lineage for point in found))
+    rng.shuffle(lineages)
+    totals = {name: sum(point.count for point in found if point.lineage == name) for name in lineages}
+    waits = [point.lineage for point in of_steps(found) for _ in range(point.count)]
+    changes: dict[str, list[int]] = {}
+    late = rng.random() < 0.5
+    tape: list[Deviation] = []
+    for _ in range(min(depth - 1, len(waits))):
+        name = rng.choice(waits)
+        at = rng.randrange(totals[name])
+        changes.setdefault(name, []).append(at)
+        if late:
+            tape.append(Deviation(kind="delay", lineage=name, occurrence=at, amount=rng.choice(DELAYS)))
+    lowest = len(lineages)
+    for rank, name in enumerate(lineages):
+        behind = rank
+        starts = [0, *sorted(set(changes.get(name, ())))]
+        for start, end in zip(starts, [*starts[1:], None], strict=True):
+            if behind and start != end:
+                amount, times = RANK * behind, 0 if end is None else end - start
+                tape.append(Deviation(kind="hold", lineage=name, occurrence=start, amount=amount, times=times))
+            behind, lowest = lowest, lowest + 1
+    return msgspec.structs.replace(plan, tape=tuple(tape))
+
+
+def explicit(plan: Plan, trace: Trace) -> Plan:
+    """`plan` with one deviation for each wait that its tape changed in the run of `trace`, by lineage, site and number
+    there; what took no effect is left out."""
+    tape = tuple(
+        msgspec.structs.replace(plan.tape[entry], site=site, occurrence=number, times=1)
+        for entry, site, number in trace.met
+    )
+    return msgspec.structs.replace(plan, tape=tape)
+
+
+def plainer(plan: Plan) -> Iterator[Plan]:
+    """Plans with one deviation simpler: for one wait instead of many, a delay in the place of a hold (any bot may be
+    answered late; few are answered in so fine an order), an ordinary amount."""
+    tape = plan.tape
+    for index, deviation in enumerate(tape):
+        for plain in _plainer(deviation):
+            yield msgspec.structs.replace(plan, tape=(*tape[:index], plain, *tape[index + 1 :]))
+
+
+def _plainer(deviation: Deviation) -> Iterator[Deviation]:
+    if deviation.times != 1:
+        yield msgspec.structs.replace(deviation, times=1)
+    if deviation.kind == "hold":
+        yield msgspec.structs.replace(deviation, kind="delay", amount=DELAYS[1], times=1)
+        if deviation.amount > 1:
+            yield msgspec.structs.replace(deviation, amount=1.0)
+    elif deviation.amount > DELAYS[1]:
+        yield msgspec.structs.replace(deviation, amount=DELAYS[1])

@@ -1,0 +1,56 @@
+"""`isolation overlays --schedules` hunts for faults of order and says which kind of schedule needs how much."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness.campaign import Campaign, Profile
+from harness.plan import Plan
+from harness.pool import Pool
+from harness.riskmap import load
+from tests.cli_support import isolation
+from tests.cli_target import RacyTarget
+
+TARGET = ("--target", "tests.cli_target:RacyTarget")
+HUNT = ("overlays", *TARGET, "--seeds", "2", "--within", "30")
+
+
+def test_a_fault_of_order_is_found_under_each_kind_of_schedule() -> None:
+    done = isolation(*HUNT, "--only", "order-latest", "--schedules", "uniform", "--schedules", "pct")
+    assert done.exit_code == 0, done.output
+    rows = [line.split()[:4] for line in done.stdout.splitlines()[:4]]
+    assert rows == [["order-latest", how, "seed", seed] for how in ("uniform", "pct") for seed in ("0", "1")]
+    assert all("canary-flow on wire" in line for line in done.stdout.splitlines()[:4])
+    assert "uniform: 2 of 2 hunts; 1 of 1 faults with every seed; median" in done.stdout
+
+
+def test_a_fault_that_is_not_found_is_said_and_exits_3() -> None:
+    done = isolation(*HUNT, "--only", "order-none", "--schedules", "uniform")
+    assert done.exit_code == 3
+    assert "order-none" in done.stdout and "not found in 30 plans" in done.stdout
+    assert "0 of 2 hunts; 0 of 1 faults with every seed" in done.stdout
+
+
+def test_asking_for_schedules_where_there_is_no_fault_of_order_is_an_error() -> None:
+    done = isolation("overlays", "--target", "tests.cli_target:QuietTarget", "--schedules", "pct")
+    assert done.exit_code == 2
+    assert "no overlay of tests.cli_target:QuietTarget that matches '*' is a fault of order" in done.stderr
+
+
+def test_overlays_try_faults_of_order_with_all_the_others(tmp_path: Path) -> None:
+    done = isolation("overlays", *TARGET, "--only", "order-latest", "--plans", "0", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    plan = Plan.from_json((tmp_path / "order-latest.json").read_bytes())
+    assert {step.who for step in plan.steps} == {"A", "B"} and len(plan.steps) == 2
+    assert json.loads((tmp_path / "order-latest.json").read_text())["overlays"] == ["order-latest"]
+
+
+def test_the_report_tells_what_was_explored() -> None:
+    target = RacyTarget()
+    with Pool("tests.cli_target:RacyTarget", jobs=1) as pool:
+        profile = Profile(plans=30, seconds=60, replays=1, overlays=False)
+        record = Campaign(pool, target, load(target.risk_map()), profile).run()
+    said = record.run.environment["exploration"]
+    assert "uniform" in said and "lineages" in said and "chance in one plan" in said
+    assert record.findings == ()

@@ -1,0 +1,205 @@
+"""Exploration draws short, mixed plans in which flows overlap; what is in flight can be cancelled at any wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from fixtures.targets.reference import ReferenceTarget
+from harness.clock import VirtualClock
+from harness.exploring import ROUND, VARIANTS, Explorer, How
+from harness.flow import Flow
+from harness.loop import IsolationLoop
+from harness.plan import Deviation, Plan, Step
+from harness.pool import Outcome, Pool
+from harness.target import Action
+from harness.trace import Trace
+from tests.evidence_factory import TWINS
+
+SPEC = "fixtures.targets.reference:ReferenceTarget"
+ACTIONS = ReferenceTarget().actions()
+CHOICES = {"A.0 x": 9, "B.1 x": 9}
+
+
+class Played:
+    """Stands in for a pool: every plan ends at once, with the same choices."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Plan, bool]] = []
+
+    def map(
+        self, plans: Sequence[Plan], *, choices: bool = False, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Outcome]:
+        for plan in plans:
+            if stop():
+                return
+            self.asked.append((plan, choices))
+            trace = Trace(plan=plan.digest(), twins=TWINS, accesses=(), choices=CHOICES if choices else {})
+            yield Outcome(plan=plan, status="ok", trace=trace)
+
+
+def explored(count: int, how: How = "mixed", seed: int = 1, **more: Any) -> tuple[Explorer, Played]:
+    pool: Any = Played()
+    explorer = Explorer(ACTIONS, seed, how=how)
+    assert len(list(explorer.play(pool, count, **more))) == count
+    return explorer, pool
+
+
+def test_plans_are_played_in_order_first_and_then_under_schedules() -> None:
+    explorer, pool = explored(3 * ROUND)
+    plain = [plan for plan, choices in pool.asked if choices]
+    rest = [plan for plan, choices in pool.asked if not choices]
+    assert all(not plan.tape for plan in plain)
+    assert sum(bool(plan.tape) for plan in rest) > len(rest) / 2
+    assert all(any(plan.steps == base.steps for base in plain) for plan in rest)
+    assert sum(explorer.tally.plans.values()) >= 3 * ROUND
+    told = explorer.tally.told()
+    assert "uniform" in told and "pct depth d=" in told and "k=18 waits" in told
+
+
+def test_each_kind_of_schedule_can_be_had_alone() -> None:
+    assert set(explored(40, "fifo")[0].tally.plans) == {"fifo"}
+    assert set(explored(40, "uniform")[0].tally.plans) == {"fifo", "uniform"}
+    assert set(explored(40, "pct")[0].tally.plans) == {"fifo", "pct"}
+    assert not any(plan.tape for plan, _ in explored(40, "fifo")[1].asked)
+
+
+def test_only_plans_that_reach_the_aim_get_schedules() -> None:
+    _, pool = explored(40, aim=lambda trace: {0: "A"})
+    assert all(choices for _, choices in pool.asked)
+    _, pool = explored(ROUND * (1 + VARIANTS))
+    assert sum(choices for _, choices in pool.asked) == ROUND
+
+
+def test_what_reaches_the_aim_is_taken_more_often() -> None:
+    wanted = ("webui", "statistics")
+
+    class Seeing(Played):
+        def map(self, plans: Sequence[Plan], **how: Any) -> Iterator[Outcome]:
+            for outcome in super().map(plans, **how):
+                self.last = outcome.plan
+                yield outcome
+
+    def share(pool: Seeing, explorer: Explorer, aim: Any) -> float:
+        list(explorer.play(pool, 400, aim=aim))  # type: ignore[arg-type]
+        plans = [plan for plan, choices in pool.asked if choices]
+        return sum(any((s.entry, s.action) == wanted for s in plan.steps) for plan in plans) / len(plans)
+
+    aimless, aiming = Seeing(), Seeing()
+
+    def aim(trace: Trace) -> dict[int, Any]:
+        return {i: s.who for i, s in enumerate(aiming.last.steps) if (s.entry, s.action) == wanted and s.who}
+
+    assert share(aiming, Explorer(ACTIONS, 1), aim) > 0.5 > 2 * share(aimless, Explorer(ACTIONS, 1), None)
+
+
+def test_the_same_seed_explores_the_same() -> None:
+    assert explored(60)[1].asked == explored(60)[1].asked
+    assert explored(60)[1].asked != explored(60, seed=2)[1].asked
+
+
+def test_each_plan_is_a_swarm_of_its_own() -> None:
+    explorer = Explorer(ACTIONS, 3)
+    plans = [explorer.base() for _ in range(300)]
+    used = Counter((step.entry, step.action) for plan in plans for step in plan.steps)
+    weighted = {(action.entry, action.name) for action in ACTIONS if action.weight}
+    assert weighted <= set(used)
+    assert {("world", "cancel"), ("world", "advance"), ("world", "drop")} <= set(used)
+    assert sum(any(step.action == "cancel" for step in plan.steps) for plan in plans) < 200
+    assert all({"A", "B"} <= {step.who for step in plan.steps} for plan in plans)
+    assert sorted(len(plan.steps) for plan in plans)[150] <= 6
+
+
+def test_a_target_without_anything_to_send_is_explored_all_the_same() -> None:
+    explorer = Explorer([Action(entry="timer", name="tick", principal=False)], 1)
+    assert {step.action for _ in range(40) for step in explorer.base().steps} <= {"tick", "advance"}
+
+
+# -- cancelling what is in flight ---------------------------------------------------------------------------------
+
+
+def cancelled_after(waits: int) -> list[str]:
+    log: list[str] = []
+
+    async def body() -> None:
+        try:
+            for number in range(4):
+                await asyncio.sleep(1)
+                log.append(f"slept {number}")
+            await asyncio.to_thread(log.append, "job")
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            log.append("cancelled")
+            raise
+
+    loop = IsolationLoop(clock=VirtualClock(), count_sites=True)
+
+    async def main() -> None:
+        task = loop.spawn(body(), Flow("A.0", step=0, actor="A"), "a")
+        await asyncio.sleep(0)
+        loop.cancel(task, waits, "A.0")
+        await asyncio.wait([task])
+
+    loop.run_until_complete(main())
+    loop.close()
+    return log
+
+
+def test_a_flow_is_cancelled_at_the_wait_that_is_named() -> None:
+    assert cancelled_after(0) == ["cancelled"]
+    assert cancelled_after(1) == ["slept 0", "cancelled"]
+    assert cancelled_after(3) == ["slept 0", "slept 1", "slept 2", "cancelled"]
+    assert cancelled_after(99)[-2:] == ["slept 3", "job"]
+
+
+def test_a_job_that_was_handed_over_runs_though_nobody_waits_for_it_any_more() -> None:
+    assert cancelled_after(4)[-2:] == ["job", "cancelled"]
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    with Pool(SPEC, jobs=1) as made:
+        yield made
+
+
+def outcomes(pool: Pool, *steps: Step, tape: tuple[Deviation, ...] = ()) -> list[tuple[str, str]]:
+    trace = pool.run(Plan(steps=steps, tape=tape)).trace
+    assert trace is not None and not trace.faults
+    return [(step.action, step.outcome) for step in trace.steps]
+
+
+TALK = Step(entry="api", action="picture", who="A", payload={"slot": "picture"})
+CANCEL = Step(entry="world", action="cancel", who="A", payload={"after": 3})
+
+
+def test_a_step_cancels_the_last_one_of_the_same_principal(pool: Pool) -> None:
+    assert outcomes(pool, TALK, CANCEL) == [("picture", "cancelled"), ("cancel", "ok")]
+
+
+def test_there_may_be_nothing_to_cancel(pool: Pool) -> None:
+    done = Step(entry="world", action="cancel", who="A", payload={"after": 0}, join=True)
+    assert outcomes(pool, TALK, done) == [("picture", "ok"), ("cancel", "unmet")]
+    other = Step(entry="world", action="cancel", who="B", payload={"after": 0})
+    assert outcomes(pool, TALK, other) == [("picture", "ok"), ("cancel", "unmet")]
+
+
+def test_a_step_may_be_cancelled_before_it_began(pool: Pool) -> None:
+    never = Deviation(kind="delay", lineage="A.0", amount=5.0)
+    now = Step(entry="world", action="cancel", who="A", payload={"after": 0})
+    assert outcomes(pool, TALK, now, tape=(never,)) == [("picture", "cancelled"), ("cancel", "ok")]
+
+
+def test_a_lost_connection_hears_nothing_until_it_is_opened_anew(pool: Pool) -> None:
+    def heard(*steps: Step) -> int:
+        trace = pool.run(Plan(steps=steps)).trace
+        assert trace is not None
+        return sum(a.sink == "outbound" and a.surface == "api" and a.op == "write" for a in trace.accesses)
+
+    talk = Step(entry="api", action="mention", who="A", payload={"text": "{message}"})
+    drop = Step(entry="world", action="drop", who="A", gap=0.05)
+    assert heard(talk) > 0 == heard(talk, drop)
+    assert heard(talk, drop, Step(entry="api", action="command", who="A", payload={"text": "/notes"}, gap=0.05)) > 0
