@@ -218,7 +218,7 @@ def tour(
         _from(state, [a for a in actions if a.entry == entry], warm, *way)
         for state in states[1:]
         for entry in entries
-        for way in WAYS
+        for way in (*WAYS, *((("A", "marked"),) if entry in claimed.get("A", ()) else ()))
     ]
     called = calls_tour(actions, calls)
     half = len(called) // 2

@@ -96,6 +96,13 @@ def test_strategies_draw_every_state_and_the_tour_visits_each_entry_from_it() ->
     toured = {(plan.before, step.entry) for plan in strategies.tour(actions, states=states) for step in plan.steps}
     entries = {action.entry for action in actions if action.entry != "world"}
     assert {(state, entry) for state in states[1:] for entry in entries} <= toured
+    agents = {
+        (plan.before, step.entry)
+        for plan in strategies.tour(actions, {"A": ["timer"]}, states=states)
+        for step in plan.steps
+        if plan.twins.dimension == "A" and plan.before != EMPTY
+    }
+    assert {(state, "timer") for state in states[1:]} <= agents, "two agents of one tenant find it, too"
 
 
 def test_a_target_without_states_is_asked_for_none() -> None:
