@@ -5,11 +5,11 @@ from __future__ import annotations
 import fnmatch
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar, Token
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from harness.failures import Failures
 from harness.flow import FLOW
@@ -31,6 +31,9 @@ class Scanner(Protocol):
 
 
 _MUTED: ContextVar[bool] = ContextVar("isolation_muted", default=False)
+
+NOWHERE = Site("", 0, "")
+"""Not in the bot's code."""
 
 _current: Recorder | None = None
 
@@ -62,9 +65,9 @@ class Recorder:
         self._ambient = ambient
         self._clock = clock
         self._roots = tuple(str(root.resolve()).rstrip("/") + "/" for root in roots)
-        self._files: dict[str, str | None] = {}
+        self._codes: dict[int, _Code] = {}
         self._plumbing = tuple(plumbing)
-        self._plain: dict[str, bool] = {}
+        self._labels: dict[tuple[tuple[str, str | None], ...], Label] = {}
         self.silent = False
         """True for a run in which nothing is to be recorded."""
 
@@ -78,15 +81,10 @@ class Recorder:
         finally:
             _current = former
 
-    @contextmanager
-    def muted(self) -> Iterator[None]:
+    def muted(self) -> AbstractContextManager[None]:
         """What happens in the body is the harness's own doing and is not recorded. Other tasks that get their turn
         while the body waits are."""
-        token = _MUTED.set(True)
-        try:
-            yield
-        finally:
-            _MUTED.reset(token)
+        return _Muted()
 
     @property
     def listening(self) -> bool:
@@ -95,13 +93,27 @@ class Recorder:
 
     def ambient(self) -> Label:
         """Whose context the bot believes itself in."""
-        with self.muted():
-            return self.twins.label_of(_plain(self._ambient()))
+        token = _MUTED.set(True)
+        try:
+            identity = self._ambient()
+        finally:
+            _MUTED.reset(token)
+        return self._label_of(identity)
 
     def label(self, identity: Mapping[str, str | None] | None) -> Label | None:
         """The twin an identity names; None when it names nobody that matters, or both."""
-        label = self.twins.label_of(_plain(identity))
+        label = self._label_of(identity)
         return None if label in (MISSING, SHARED) else label
+
+    def _label_of(self, identity: Mapping[str, str | None] | None) -> Label:
+        """`Twins.label_of`, worked out once for each identity: it is asked for at every access."""
+        if identity is None:
+            return MISSING
+        asked = tuple(identity.items())
+        known = self._labels.get(asked)
+        if known is None:
+            known = self._labels[asked] = self.twins.label_of(dict(asked))
+        return known
 
     def marks(self, *data: str | bytes) -> tuple[Mark, ...]:
         """Every distinct canary in the given texts."""
@@ -167,41 +179,44 @@ class Recorder:
         """The innermost frame of the bot that is not plumbing, and the interned stack of all its frames."""
         frame: FrameType | None = sys._getframe(2)
         frames: list[str] = []
-        site: Site | None = None
-        innermost: Site | None = None
+        site: FrameType | None = None
+        innermost: FrameType | None = None
         depth = 0
-        files = self._files
+        codes = self._codes
         while frame is not None and depth < MAX_FRAMES:
             code = frame.f_code
-            name = code.co_filename
-            if name in files:
-                short = files[name]
-            else:
-                short = files[name] = self._short(name)
-            if short is not None:
-                place = f"{short}:{code.co_qualname}"
+            known = codes.get(id(code))
+            if known is None:
+                known = codes[id(code)] = self._code(code)
+            place = known.place
+            if place:
                 frames.append(place)
-                if site is None and not self._is_plumbing(place):
-                    site = Site(short, frame.f_lineno, code.co_qualname)
+                if site is None and not known.plumbing:
+                    site = frame
                 elif innermost is None:
-                    innermost = Site(short, frame.f_lineno, code.co_qualname)
+                    innermost = frame
             frame = frame.f_back
             depth += 1
         stack = tuple(frames)
         index = self.stacks.setdefault(stack, len(self.stacks))
-        return site or innermost or Site("", 0, ""), index
+        found = site or innermost
+        if found is None:
+            return NOWHERE, index
+        code = found.f_code
+        return Site(codes[id(code)].file, found.f_lineno, code.co_qualname), index
+
+    def _code(self, code: CodeType) -> _Code:
+        short = self._short(code.co_filename)
+        if short is None:
+            return _Code(code, "", "", False)
+        place = f"{short}:{code.co_qualname}"
+        return _Code(code, short, place, any(fnmatch.fnmatchcase(place, glob) for glob in self._plumbing))
 
     def _answered(self, code: CodeType) -> tuple[Site, int]:
         """The place of code that is on the stack no more, as `_where` gives it."""
         short = self._short(code.co_filename) or ""
         stack = (f"{short}:{code.co_qualname}",)
         return Site(short, code.co_firstlineno, code.co_qualname), self.stacks.setdefault(stack, len(self.stacks))
-
-    def _is_plumbing(self, place: str) -> bool:
-        known = self._plain.get(place)
-        if known is None:
-            known = self._plain[place] = any(fnmatch.fnmatchcase(place, glob) for glob in self._plumbing)
-        return known
 
     def _short(self, filename: str) -> str | None:
         for root in self._roots:
@@ -210,5 +225,24 @@ class Recorder:
         return None
 
 
-def _plain(identity: Mapping[str, str | None] | None) -> dict[str, str | None] | None:
-    return None if identity is None else dict(identity)
+class _Code(NamedTuple):
+    """What a stack says of a piece of code: file and place (empty where it is not the bot's), and whether it is
+    plumbing. Looked up by identity, since hashing code is slow; `code` keeps the identity taken."""
+
+    code: CodeType
+    file: str
+    place: str
+    plumbing: bool
+
+
+class _Muted:
+    """The context manager of `Recorder.muted`, without the cost of a generator."""
+
+    __slots__ = ("_token",)
+    _token: Token[bool]
+
+    def __enter__(self) -> None:
+        self._token = _MUTED.set(True)
+
+    def __exit__(self, *_: object) -> None:
+        _MUTED.reset(self._token)

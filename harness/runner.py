@@ -22,15 +22,18 @@ from harness.harvest import Harvest
 from harness.loop import IsolationLoop
 from harness.offers import Call
 from harness.plan import Plan, Step
-from harness.principal import Principal, Twins
+from harness.principal import Principal, Twins, TwinSpec
 from harness.probes import Probe
 from harness.probes._text import render
-from harness.recorder import Recorder, Scanner
+from harness.recorder import Recorder
 from harness.scanner import TokenScanner
 from harness.streams import reseed
 from harness.target import Exposing, Overlay, Patcher, Target, furnish
 from harness.trace import StepRecord, Trace
 from harness.watch import RecorderWatch
+
+SPECS = 64
+"""Twins of so many specs are kept at a time."""
 
 START_LIMIT = 600.0
 """Virtual seconds a boot may take before the run goes on without it."""
@@ -59,6 +62,18 @@ class Rig:
         self.probes = tuple(probes)
         self.epoch = epoch
         self.calls = dict(calls or {})
+        self._made: dict[TwinSpec, tuple[Twins, TokenScanner]] = {}
+
+    def twins(self, spec: TwinSpec) -> tuple[Twins, TokenScanner]:
+        """The twins of a plan, with a scanner for what is theirs. They depend on the spec alone, and few specs are
+        ever asked for: what a zygote has made, every later fork has."""
+        made = self._made.get(spec)
+        if made is None:
+            if len(self._made) >= SPECS:
+                self._made.clear()
+            twins = self.target.twins(spec)
+            made = self._made[spec] = twins, TokenScanner(twins)
+        return made
 
     def play(
         self,
@@ -88,7 +103,7 @@ class _Run:
         self.plant = plant
         self.look = look
         self.target = rig.target
-        self.twins: Twins = rig.target.twins(plan.twins)
+        self.twins, self.scanner = rig.twins(plan.twins)
         self.records: dict[int, StepRecord] = {}
         self.tasks: dict[int, asyncio.Task[Any]] = {}
         self.patcher = Patcher()
@@ -97,7 +112,6 @@ class _Run:
         self.clock.show()
         counting = choices or any(_cancels(step) for step in plan.steps)
         self.loop = IsolationLoop(seed=plan.seed, tape=plan.tape, clock=self.clock, count_sites=counting)
-        self.scanner: Scanner = TokenScanner(self.twins)
         self.recorder = Recorder(
             self.twins,
             self.scanner,
@@ -351,11 +365,10 @@ class _Run:
         for index in self.tasks.keys() - self.records.keys():
             now, seq = self.clock.seconds, len(recorder.accesses)
             self._note(index, self.plan.steps[index], seq, now, "cancelled", "before it began")
-        joined = getattr(self.scanner, "scan_joined", None)
         accesses = list(recorder.accesses)
-        if joined is not None and accesses:
+        if accesses:
             for label, texts in recorder.observed.items():
-                marks = tuple(mark for mark in joined(texts) if mark.label != label)
+                marks = tuple(mark for mark in self.scanner.scan_joined(texts) if mark.label != label)
                 if marks:
                     last = [a for a in accesses if a.sink == "outbound" and a.new_owner == label][-1]
                     accesses.append(_follow(last, len(accesses), marks))

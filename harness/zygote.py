@@ -7,6 +7,7 @@ platform, or asked for) every plan runs in this one process, with fresh twins.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
 import os
@@ -169,9 +170,11 @@ class _Server:
 
     def _start(self, job: Job) -> None:
         private = self.folder / f"run-{job.id}"
+        plan = Plan.from_json(job.plan)
         if not self.setup.fork:
-            send(self.connection, self._play(job, private))
+            send(self.connection, self._play(job, plan, private))
             return
+        self._prepare(plan)
         read_end, write_end = os.pipe()
         before = real_perf_counter()
         pid = os.fork()
@@ -180,7 +183,7 @@ class _Server:
             try:
                 os.close(read_end)
                 self.connection.close()
-                self._child(job, private, write_end)
+                self._child(job, plan, private, write_end)
                 status = 0
             except BaseException:
                 traceback.print_exc()
@@ -194,16 +197,22 @@ class _Server:
         self.children[read_end] = child
         self.selector.register(read_end, selectors.EVENT_READ)
 
-    def _child(self, job: Job, private: Path, write_end: int) -> None:
+    def _prepare(self, plan: Plan) -> None:
+        """Make the plan's twins here rather than in the fork, so that later forks have them. What cannot be made is
+        the fork's to tell."""
+        with contextlib.suppress(Exception):
+            self.rig.twins(plan.twins)
+
+    def _child(self, job: Job, plan: Plan, private: Path, write_end: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         # Should the zygote be killed, nobody is left to stop a fork that spins.
         resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(job.limit) + 5, math.ceil(job.limit) + 5))
         gc.disable()  # a fork lives for a second; collecting would copy the zygote's memory page by page
-        done = self._play(job, private)
+        done = self._play(job, plan, private)
         with os.fdopen(write_end, "wb") as pipe:
             pipe.write(msgspec.msgpack.encode(done))
 
-    def _play(self, job: Job, private: Path) -> Done:
+    def _play(self, job: Job, plan: Plan, private: Path) -> Done:
         shutil.copytree(self.folder / "template", private)
         try:
             surveyed: list[bytes] = []
@@ -214,7 +223,7 @@ class _Server:
                     surveyed.append(msgspec.msgpack.encode(taken))
 
             trace = self.rig.play(
-                Plan.from_json(job.plan), private, observe=job.observe, plant=job.plant, choices=job.choices, look=look
+                plan, private, observe=job.observe, plant=job.plant, choices=job.choices, look=look
             )
             lessons = tuple(p.lessons() if isinstance(p, Learner) else b"" for p in self.rig.probes)
             return Done(

@@ -63,7 +63,8 @@ class Place:
 
     def text(self, key: Any) -> str:
         """The key inside this place, with the keys that lead here; not cut."""
-        own = key if isinstance(key, _Verbatim) else key_text(key)
+        kind = type(key)
+        own = key if kind is _Verbatim else repr(key) if kind is str or kind is int else key_text(key)
         return f"{self.prefix}/{own}" if self.prefix and own else self.prefix or own
 
 
@@ -148,10 +149,12 @@ class Ledger:
         label = as_label if more is not None else _who(recorder.ambient())
         cell = None if place.indexed else self._find(place, key, value, label)
         owner, owned_by = self._owner(recorder, place, key, cell)
-        rendered = render(value) if isinstance(key, _Verbatim) or place.indexed else render(key, value)
-        marks = recorder.marks(rendered.text, *rendered.blobs)
-        if not isinstance(key, _Verbatim) and not place.indexed:
-            rendered = render(value)
+        rendered = render(value)
+        text, blobs = rendered.text, rendered.blobs
+        if not place.indexed and type(key) is not _Verbatim:
+            named = render(key)
+            text, blobs = named.text + text, (*named.blobs, *blobs)
+        marks = recorder.marks(text, *blobs)
         new = self._store(place, key, value, label, rendered.digest(), marks, cell)
         after = owner if owned_by == "target" else new.owner
         self._record(recorder, op, place, key, owner, after, marks, owned_by, new, value, None, more)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import weakref
+from operator import is_, itemgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 from harness.principal import Label
 from harness.probes._attrs import Watched
 from harness.probes._cells import ATTRIBUTE, Ledger, Place
-from harness.probes._text import fields, instance_dict
+from harness.probes._text import elements, fields, instance_dict
 from harness.probes._traced import items_of, new_place
 
 _MISSING: Any = object()
+_FIRST, _SECOND = itemgetter(0), itemgetter(1)
 _ASSIGNED = re.compile(r"^([A-Za-z_]\w*)\s*(?::[^=\n]+)?=(?!=)", re.MULTILINE)
 LARGEST = 2000
 """Containers above this many elements are compared by length only."""
@@ -61,6 +63,7 @@ class Scope:
         self.watched = Watched(ledger, surface, prefix)
         self.is_class = isinstance(holder, type)
         self.is_module = isinstance(holder, (ModuleType, Namespace))
+        self._slots: tuple[type, bool] | None = None
         self._strong: Any = None
         self._weak: Any = None
         if isinstance(holder, Namespace):
@@ -84,16 +87,25 @@ class Scope:
         if self.is_module or self.is_class:
             return vars(holder)
         own = instance_dict(holder)
-        if own is None or any("__slots__" in vars(cls) for cls in type(holder).__mro__[:-1]):
+        if own is None or self._slotted(holder):
             return dict(fields(holder))
         return own
 
+    def _slotted(self, holder: Any) -> bool:
+        known = self._slots
+        if known is None or known[0] is not type(holder):
+            kind = type(holder)
+            known = self._slots = kind, any("__slots__" in vars(cls) for cls in kind.__mro__[:-1])
+        return known[1]
+
     def changes(self) -> list[tuple[str, Any]]:
         """Names that are new or hold another object."""
-        former = self.former
+        former, now = self.former, self.namespace()
+        if same(now, former):
+            return []
         return [
             (name, value)
-            for name, value in list(self.namespace().items())
+            for name, value in list(now.items())
             if former.get(name, _MISSING) is not value and not (name.startswith("__") and name.endswith("__"))
         ]
 
@@ -125,6 +137,14 @@ class Scope:
         ledger.write(place, ATTRIBUTE, value, op="rebind", as_label=writers.only, more=writers.detail())
 
 
+def same(now: Any, former: dict[Any, Any]) -> bool:
+    """Whether two mappings hold the same objects under the same keys in the same order. Runs nothing but C: there is
+    much to look at between two steps, and next to nothing of it has changed."""
+    return (
+        len(now) == len(former) and all(map(is_, now.values(), former.values())) and all(map(is_, now, former))
+    )
+
+
 def put_slot(holder: Any, name: str, value: Any) -> None:
     """Set a slot by its member descriptor, past `__setattr__` and our own descriptors."""
     for cls in type(holder).__mro__:
@@ -148,6 +168,14 @@ class Snapshot:
         """Its elements; None when there are too many to hold."""
         return items_of(self.container) if len(self.container) <= LARGEST else None
 
+    def _unchanged(self, before: list[tuple[Any, Any]]) -> bool:
+        """Whether the very same elements are there, as many as before, in the same order."""
+        container = self.container
+        if isinstance(container, dict):
+            keys, values = dict.keys(container), dict.values(container)
+            return all(map(is_, map(_FIRST, before), keys)) and all(map(is_, map(_SECOND, before), values))
+        return all(map(is_, map(_SECOND, before), elements(container)))
+
     def compare(self, ledger: Ledger, writers: Writers) -> bool:
         """Record what changed. True when anything did.
 
@@ -155,15 +183,16 @@ class Snapshot:
         elements came or went cannot be said.
         """
         length, former_length = len(self.container), self._length
-        now, before = self._now(), self._items
+        before = self._items
+        if before is not None and length == len(before) and self._unchanged(before):
+            return False
+        now = self._now()
         self._length, self._items = length, now
         if now is None or before is None:
             if length == former_length:
                 return False
             ledger.write(self.place, ATTRIBUTE, None, more={**writers.detail(), "length": [former_length, length]})
             return True
-        if len(now) == len(before) and all(a[1] is b[1] and a[0] is b[0] for a, b in zip(now, before, strict=True)):
-            return False
         place = self.place
         if place.indexed or isinstance(self.container, (set, frozenset)):
             known, kept = {id(value) for _, value in before}, {id(value) for _, value in now}

@@ -16,7 +16,8 @@ import uuid
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import islice, repeat
+from operator import is_
 from types import MemberDescriptorType
 from typing import Any
 
@@ -31,6 +32,7 @@ MAX_SIZE = 64 * 1024
 MAX_KEY = 120
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_PLAIN = frozenset((str, int, float, bool, type(None)))
 _PLAIN_STR = (
     datetime.datetime,
     datetime.date,
@@ -71,10 +73,12 @@ class _Renderer:
         self.open: set[int] = set()
 
     def text(self, piece: str) -> None:
-        room = MAX_SIZE - self.size
-        if room > 0:
-            self.parts.append(piece[:room])
-            self.size += min(len(piece), room)
+        size = self.size + len(piece)
+        if size > MAX_SIZE:
+            piece = piece[: MAX_SIZE - self.size]
+            size = MAX_SIZE
+        self.parts.append(piece)
+        self.size = size
 
     def blob(self, data: bytes) -> None:
         room = MAX_SIZE - self.size
@@ -87,7 +91,9 @@ class _Renderer:
         if self.nodes > MAX_NODES or self.size >= MAX_SIZE:
             return
         kind = type(value)
-        if isinstance(value, str):
+        if kind is str:
+            self.text(value)
+        elif isinstance(value, str):
             self.text(str.__str__(value))
         elif value is None or kind is bool:
             self.text(str(value))
@@ -135,6 +141,15 @@ class _Renderer:
 
     def pairs(self, items: Iterable[tuple[Any, Any]], depth: int) -> None:
         for key, value in items:
+            kind = type(value)
+            if type(key) is str and kind in _PLAIN and self.nodes + 2 <= MAX_NODES:
+                # What most of an object's fields are, in one piece.
+                piece = f"{key}: {value}, " if kind is str else f"{key}: {value!r}, "
+                if self.size + len(piece) < MAX_SIZE:
+                    self.nodes += 2
+                    self.parts.append(piece)
+                    self.size += len(piece)
+                    continue
             self.value(key, 1)
             self.text(": ")
             self.value(value, depth - 1)
@@ -163,6 +178,8 @@ def fields(value: Any) -> Iterator[tuple[str, Any]]:
     if namespace is not None:
         yield from list(dict.items(namespace))
     for cls in type(value).__mro__:
+        if not any(map(is_, map(type, vars(cls).values()), repeat(MemberDescriptorType))):
+            continue
         for name, member in list(vars(cls).items()):
             if type(member) is MemberDescriptorType:
                 try:
@@ -212,6 +229,9 @@ def cut(text: str) -> str:
     return text[: MAX_KEY - 13] + "#" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
+REMEMBERED = 4096
+"""Texts whose identities are remembered; a bot uses the same keys again and again."""
+
 DIGESTS = ("md5", "sha1", "sha256")
 """How bots name a picture by its content."""
 
@@ -233,6 +253,7 @@ class Identities:
             if twins.b.pictures.get(slot) == content:
                 for kind in DIGESTS:
                     self._add(self._shared, "picture", hashlib.new(kind, content).hexdigest())
+        self._known: dict[str, dict[str, list[str]]] = {}
 
     @staticmethod
     def _add(table: list[tuple[str, re.Pattern[str]]], name: str, value: str) -> None:
@@ -241,7 +262,12 @@ class Identities:
 
     def of(self, text: str) -> dict[str, list[str]]:
         """``{"shared": [field, ...], "own": ["field:label", ...]}`` for the values found in `text`."""
-        return {
-            "shared": list(dict.fromkeys(name for name, pattern in self._shared if pattern.search(text))),
-            "own": [f"{field}:{label}" for field, labels in self._own.labels(text).items() for label in sorted(labels)],
-        }
+        known = self._known.get(text)
+        if known is None:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            known = self._known[text] = {
+                "shared": list(dict.fromkeys(name for name, pattern in self._shared if pattern.search(text))),
+                "own": [f"{f}:{label}" for f, labels in self._own.labels(text).items() for label in sorted(labels)],
+            }
+        return known

@@ -16,7 +16,7 @@ from harness import recorder as _recorder
 from harness.principal import Label
 from harness.probes._cells import Ledger, OwnerOfKey
 from harness.probes._lru import LruPatch
-from harness.probes._scopes import Writers
+from harness.probes._scopes import Writers, same
 from harness.probes._walk import Walker
 from harness.target import Facts
 
@@ -38,6 +38,8 @@ class KeyProbe:
         self._ours: dict[str, bool] = {}
         self._walker = Walker(self._ledger, self._is_ours)
         self._lru = LruPatch(self._ledger, self._is_ours)
+        self._imported: dict[str, ModuleType] = {}
+        self._modules: list[tuple[str, ModuleType]] = []
         self._seen = 0
         self._first = ""
 
@@ -52,6 +54,7 @@ class KeyProbe:
         """Walk from every module of the bot and put the stand-ins in place."""
         self._roots = tuple(str(root.resolve()).rstrip("/") + "/" for root in roots)
         self._ours.clear()
+        self._imported = {}
         self._walk(None, whole_heap=True)
 
     def begin(self, folder: Path) -> None:
@@ -138,12 +141,19 @@ class KeyProbe:
 
     def _walk(self, writers: Writers | None, *, whole_heap: bool = False) -> None:
         recorder = _recorder.current()
-        modules = [(name, module) for name, module in list(sys.modules.items()) if self._is_ours(name)]
+        modules = self._bot_modules()
         if recorder is None or writers is not None:
             self._walker.walk(modules, writers, whole_heap=whole_heap)
             return
         with recorder.muted():
             self._walker.walk(modules, None)
+
+    def _bot_modules(self) -> list[tuple[str, ModuleType]]:
+        """The bot's modules; nothing was imported since the last look in most cases, and there are thousands."""
+        if not same(sys.modules, self._imported):
+            self._imported = dict(sys.modules)
+            self._modules = [(name, module) for name, module in self._imported.items() if self._is_ours(name)]
+        return self._modules
 
     def _is_ours(self, name: str) -> bool:
         known = self._ours.get(name)

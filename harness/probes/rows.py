@@ -19,7 +19,7 @@ from harness.probes.connection import Classes, Link, link_of, plain
 from harness.probes.images import RowEvent
 from harness.probes.rowlog import SHOWN, Call, Group, RowLog
 from harness.probes.schema import Schema, TableInfo, quoted
-from harness.probes.statement import Statement, analyse, bind, number, verb
+from harness.probes.statement import Statement, analyse, bind, verb
 from harness.recorder import Recorder, current
 from harness.target import Facts
 
@@ -230,7 +230,7 @@ class RowProbe:
                     names = set(schema.tables) if target is None else schema.written_with(target.name)
                     link.arm(connection, names)
                     if statement.reads is not None and parameters is not None:
-                        call.groups = self._read(recorder, connection, statement, sql, parameters)
+                        call.groups = self._read(recorder, connection, statement, parameters)
                 return call
         except sqlite3.ProgrammingError:
             return None  # a closed connection or a foreign thread: the bot's own call says so
@@ -280,7 +280,7 @@ class RowProbe:
         if statement.kind == "select":
             if statement.reads is not None:
                 with call.recorder.muted():
-                    call.groups = self._read(call.recorder, connection, statement, call.sql, parameters)
+                    call.groups = self._read(call.recorder, connection, statement, parameters)
             self.log.reads(call)
             return
         if statement.kind in _CHANGES:
@@ -288,14 +288,14 @@ class RowProbe:
             self.log.changed(call, executions)
 
     def _read(
-        self, recorder: Recorder, connection: sqlite3.Connection, statement: Statement, sql: str, parameters: Any
+        self, recorder: Recorder, connection: sqlite3.Connection, statement: Statement, parameters: Any
     ) -> list[Group] | None:
         """The rows a statement reads, grouped by table and owner; None when they cannot be named."""
         reads = statement.reads
         assert reads is not None
         try:
             with plain(connection) as cursor:
-                rows = cursor.execute(reads.sql, bind(parameters, number(sql)[1]))
+                rows = cursor.execute(reads.sql, bind(parameters, statement.numbered))
                 return self.log.grouped(recorder, reads, statement.skip, (row[-1] for row in rows))
         except (sqlite3.Error, ValueError):
             return None

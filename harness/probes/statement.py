@@ -8,12 +8,11 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 import sqlglot
-from sqlglot import exp
+from sqlglot import Dialect, exp
 from sqlglot.errors import SqlglotError
 
 from harness.probes.predicates import Gap, gaps
@@ -35,6 +34,8 @@ _FULL = ("select", "with", "values", "insert", "update", "delete", "replace")
 
 _quiet = logging.getLogger("sqlglot")
 
+Dialect.get_or_raise("sqlite")  # imported on first use otherwise, in every fork anew
+
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """A statement against a schema.
@@ -43,7 +44,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     case). `target` is the table written, `named` every base table in the text. `scoped` maps the lower-case names of
     tenant-scoped tables to whether every owner column in force is fixed wherever the table stands. `reads` names
     the rows read; `skip` is its source that stands for the target itself; `opaque` are tables whose rows cannot be
-    named. `gaps` tell where such a table is met with no owner named.
+    named. `gaps` tell where such a table is met with no owner named. `numbered` says whether its text has parameters
+    by position, which a part of it needs by name (see `bind`).
     """
 
     kind: str
@@ -56,6 +58,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     skip: int = -1
     opaque: tuple[TableInfo, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    numbered: bool = False
 
     @property
     def verb(self) -> str:
@@ -69,7 +72,6 @@ def verb(sql: str) -> str:
     return match.group(1).lower() if match else ""
 
 
-@lru_cache(maxsize=2048)
 def number(sql: str) -> tuple[str, bool]:
     """`sql` with ``?`` and ``?3`` named by position, so that a part of the statement can use its part of the
     parameters, and whether there were any."""
@@ -109,7 +111,7 @@ def analyse(sql: str, schema: Schema, owner_columns: Mapping[str, str], scoping:
         return Statement(kind="ddl" if ddl else "other", named=tuple(_words(sql, schema)) if ddl else ())
     if len(sql) > LONGEST:
         return _by_head(sql, schema, owner_columns, scoping)
-    text, _ = number(sql)
+    text, numbered = number(sql)
     resolution = ""
     if first == "replace":
         text, resolution = re.sub(r"\breplace\b", "INSERT", text, count=1, flags=re.I), "replace"
@@ -127,9 +129,9 @@ def analyse(sql: str, schema: Schema, owner_columns: Mapping[str, str], scoping:
         _quiet.setLevel(level)
     rules = _Rules(schema, owner_columns, scoping)
     if isinstance(tree, exp.Query):
-        return _query(tree, rules)
+        return msgspec.structs.replace(_query(tree, rules), numbered=numbered)
     if isinstance(tree, (exp.Insert, exp.Update, exp.Delete)):
-        return _change(tree, rules, resolution)
+        return msgspec.structs.replace(_change(tree, rules, resolution), numbered=numbered)
     return _by_head(sql, schema, owner_columns, scoping)
 
 
