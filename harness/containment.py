@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,12 @@ def install() -> None:
     if not _State.installed:
         _State.installed = True
         sys.addaudithook(_hook)
+
+
+def listen(handlers: Mapping[str, Callable[[str, tuple[Any, ...]], None]]) -> None:
+    """Have these events told to `handlers` as well, by event; a later one takes the place of an earlier. They share the
+    hook: an interpreter raises tens of thousands of events in a run, and each hook is called for all of them."""
+    _HEARD.update(handlers)
 
 
 def begin(folder: Path) -> None:
@@ -89,12 +95,20 @@ def site_of(recorder: Recorder | None) -> str:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    handler = _HANDLERS.get(event)
-    if handler is None:
+    if event not in _HEARD:
         return
-    recorder = current()
-    if recorder.listening if recorder is not None else _State.always:
-        handler(event, args)
+    _HEARD[event](event, args)
+
+
+def _contained(handler: Callable[[str, tuple[Any, ...]], None]) -> Callable[[str, tuple[Any, ...]], None]:
+    """`handler` in a run, and outside one while `always` is on."""
+
+    def heard(event: str, args: tuple[Any, ...]) -> None:
+        recorder = current()
+        if recorder.listening if recorder is not None else _State.always:
+            handler(event, args)
+
+    return heard
 
 
 def _text(value: Any) -> str:
@@ -183,3 +197,6 @@ _HANDLERS: dict[str, Callable[[str, tuple[Any, ...]], None]] = {
         _program,
     ),
 }
+
+_HEARD = {event: _contained(handler) for event, handler in _HANDLERS.items()}
+"""What the hook tells whom."""

@@ -42,7 +42,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Pool:
     """A booted zygote. Use as a context manager; leaving it ends the process and removes its folders.
 
-    `spec` is ``module:Class``. Raises TargetError (with the target's own message) when the target cannot boot.
+    `spec` is ``module:Class``; `bare` leaves the probes out (see `Setup`). Raises TargetError (with the target's own
+    message) when the target cannot boot.
     """
 
     def __init__(
@@ -54,10 +55,12 @@ class Pool:
         jobs: int | None = None,
         fork: bool | None = None,
         hash_seed: str = HASH_SEED,
+        bare: bool = False,
     ) -> None:
         self.fork = hasattr(os, "fork") if fork is None else fork
         self._made_with: dict[str, Any] = {
             "spec": spec, "root": root, "db_root": db_root, "jobs": jobs, "fork": fork, "hash_seed": hash_seed,
+            "bare": bare,
         }  # fmt: skip
         self.jobs = (jobs or os.cpu_count() or 1) if self.fork else 1
         self._next = 0
@@ -66,7 +69,7 @@ class Pool:
         setup = Setup(
             target=spec, root=str(root.resolve()) if root else None,
             db_root=str(db_root.resolve()) if db_root else None,
-            folder=str(self.folder), fork=self.fork, jobs=self.jobs,
+            folder=str(self.folder), fork=self.fork, jobs=self.jobs, bare=bare,
         )  # fmt: skip
         home = str(Path(harness.__file__).resolve().parent.parent)
         paths = [home, *(p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p)]

@@ -12,7 +12,7 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple, Protocol
 
 from harness.failures import Failures
-from harness.flow import FLOW
+from harness.flow import FLOW, identity
 from harness.principal import MISSING, SHARED, Label, Twins
 from harness.trace import Access, Fault, Mark, Site
 
@@ -62,6 +62,7 @@ class Recorder:
         self.observed: dict[str, list[str]] = {"A": [], "B": []}
         self.stacks: dict[tuple[str, ...], int] = {}
         self.failures = Failures()
+        self.outermost: FrameType | None = None
         self._ambient = ambient
         self._clock = clock
         self._roots = tuple(str(root.resolve()).rstrip("/") + "/" for root in roots)
@@ -178,16 +179,17 @@ class Recorder:
     def _where(self) -> tuple[Site, int]:
         """The innermost frame of the bot that is not plumbing, and the interned stack of all its frames."""
         frame: FrameType | None = sys._getframe(2)
+        outermost = self.outermost
         frames: list[str] = []
         site: FrameType | None = None
         innermost: FrameType | None = None
         depth = 0
         codes = self._codes
-        while frame is not None and depth < MAX_FRAMES:
+        while frame is not None and frame is not outermost and depth < MAX_FRAMES:
             code = frame.f_code
-            known = codes.get(id(code))
+            known = codes.get(identity(code))
             if known is None:
-                known = codes[id(code)] = self._code(code)
+                known = codes[identity(code)] = self._code(code)
             place = known.place
             if place:
                 frames.append(place)
@@ -203,7 +205,7 @@ class Recorder:
         if found is None:
             return NOWHERE, index
         code = found.f_code
-        return Site(codes[id(code)].file, found.f_lineno, code.co_qualname), index
+        return Site(codes[identity(code)].file, found.f_lineno, code.co_qualname), index
 
     def _code(self, code: CodeType) -> _Code:
         short = self._short(code.co_filename)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import os
+import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from harness.offers import Call
 from harness.plan import Plan, Step
 from harness.principal import Principal, Twins, TwinSpec
 from harness.probes import Probe
-from harness.probes._text import render
+from harness.probes._text import identities_of, render
 from harness.recorder import Recorder
 from harness.scanner import TokenScanner
 from harness.streams import reseed
@@ -72,6 +73,7 @@ class Rig:
             if len(self._made) >= SPECS:
                 self._made.clear()
             twins = self.target.twins(spec)
+            identities_of(twins)
             made = self._made[spec] = twins, TokenScanner(twins)
         return made
 
@@ -129,6 +131,7 @@ class _Run:
     def play(self) -> Trace:
         began = real_perf_counter()
         recorder = self.recorder
+        recorder.outermost = sys._getframe()  # what stands above is the harness's own
         os.chdir(self.folder)
         asyncio.set_event_loop(self.loop)
         containment.begin(self.folder)
@@ -148,6 +151,7 @@ class _Run:
             except Exception as error:
                 recorder.fault("crash", f"{type(error).__name__}: {error}", _where(error))
             self._close()
+        recorder.outermost = None
         return self._trace(real_perf_counter() - began)
 
     def _close(self) -> None:

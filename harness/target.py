@@ -293,6 +293,14 @@ class Exposing(Protocol):
 
 
 @runtime_checkable
+class Settling(Protocol):
+    """A target that works something out once for all plans, after the bot has booted and the probes stand."""
+
+    def settle(self) -> None:
+        """Called once, in the process that plays the plans or that they are forked from. Leaves the bot as it is."""
+
+
+@runtime_checkable
 class Furnished(Protocol):
     """What a target offers besides when its bot may find something of both twins from earlier days at its start."""
 

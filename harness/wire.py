@@ -15,7 +15,8 @@ _HEAD = struct.Struct("!I")
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """What a zygote needs to boot. `target` is ``module:Class``; `folder` is the zygote's own working folder."""
+    """What a zygote needs to boot. `target` is ``module:Class``; `folder` is the zygote's own working folder. With
+    `bare` no probe is installed, so that the price of the probes can be told."""
 
     target: str
     root: str | None
@@ -23,6 +24,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     fork: bool
     jobs: int
+    bare: bool = False
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):

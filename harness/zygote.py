@@ -29,13 +29,14 @@ from harness.catalogue import make_target
 from harness.clock import VirtualClock, real_perf_counter
 from harness.errors import IsolationError
 from harness.plan import Plan
-from harness.probes import Learner
+from harness.probes import Learner, Probe
 from harness.probes.files import FileProbe
 from harness.probes.keys import KeyProbe
 from harness.probes.logs import LogProbe
 from harness.probes.rows import RowProbe
 from harness.recorder import current
 from harness.runner import Rig
+from harness.target import Settling
 from harness.wire import Done, Failed, Job, Ready, Setup, receive, send
 
 EPOCH = 1_767_225_600.0
@@ -83,12 +84,14 @@ def boot(setup: Setup) -> tuple[Rig, Path]:
     target.prepare(template)
     clock.freeze()
     streams.install()
-    probes = (
+    probes: tuple[Probe, ...] = (
         RowProbe(),
         KeyProbe(owner_of_key=target.owner_of_key),
         FileProbe(owner_of_path=target.owner_of_path),
         LogProbe(),
     )
+    if setup.bare:
+        probes = ()
     for probe in probes:
         probe.install(facts)
     threads.install(_thread_started, facts.threads)
@@ -97,6 +100,8 @@ def boot(setup: Setup) -> tuple[Rig, Path]:
     for probe in probes:
         probe.booted(target.roots())
     calls = offers.discover(target)
+    if isinstance(target, Settling):
+        target.settle()
     containment.always(False)
     os.chdir(folder)
     gc.collect()

@@ -14,6 +14,7 @@ from types import MemberDescriptorType
 from typing import Any
 
 from harness import recorder as _recorder
+from harness.flow import identity
 from harness.probes._cells import ATTRIBUTE, Ledger, Place
 from harness.probes._text import instance_dict
 from harness.probes._traced import Traced
@@ -61,7 +62,7 @@ class ClassHook:
 
         def __setattr__(self: Any, name: str, value: Any) -> None:
             # Names seen for the first time get their descriptor here, before the write it must report.
-            if id(self) in hook.watched and name not in hook.names:
+            if identity(self) in hook.watched and name not in hook.names:
                 hook.cover(name)
             object.__setattr__(self, name, value)
 
@@ -69,7 +70,7 @@ class ClassHook:
 
     def watch(self, instance: Any, watched: Watched) -> None:
         """Report this instance's attributes. It may still die: only a weak reference is kept where one can be."""
-        number = id(instance)
+        number = identity(instance)
         self.watched[number] = watched
         try:
             self._keep[number] = weakref.ref(instance, lambda _: self._drop(number))
@@ -144,7 +145,7 @@ class AttributeCell:
                 return value.__get__(instance, owner) if hasattr(type(value), "__get__") else value
         if _recorder._current is not None and not isinstance(value, Traced):
             # What leads to a traced container is no access of its own: its operations are.
-            watched = self._hook.watched.get(id(instance))
+            watched = self._hook.watched.get(identity(instance))
             if watched is not None:
                 place = watched.places.get(name)
                 if place is not None and place.cells:
@@ -158,7 +159,7 @@ class AttributeCell:
         else:
             instance.__dict__[self._name] = value
         if _recorder._current is not None:
-            watched = self._hook.watched.get(id(instance))
+            watched = self._hook.watched.get(identity(instance))
             if watched is not None:
                 place = watched.place(self._name)
                 op = "rebind" if isinstance(value, (dict, list, set)) else "write"
@@ -175,7 +176,7 @@ class AttributeCell:
         else:
             former = instance.__dict__.pop(self._name)
         if _recorder._current is not None:
-            watched = self._hook.watched.get(id(instance))
+            watched = self._hook.watched.get(identity(instance))
             if watched is not None:
                 place = watched.place(self._name)
                 place.ledger.delete(place, ATTRIBUTE, former)

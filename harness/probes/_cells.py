@@ -12,9 +12,9 @@ from types import FrameType
 from typing import Any
 
 from harness import recorder as _recorder
-from harness.flow import FLOW
+from harness.flow import FLOW, identity
 from harness.principal import NESTING, Label
-from harness.probes._text import Identities, cut, key_text, render
+from harness.probes._text import Identities, cut, identities_of, key_text, render
 from harness.recorder import Recorder
 from harness.trace import Access, Mark
 
@@ -272,7 +272,7 @@ class Ledger:
             return cells.get(key)
         # Equal small objects are one object: prefer the reader's own entry of it.
         for writer in (label, "A", "B", None):
-            cell = cells.get((id(value), writer))
+            cell = cells.get((identity(value), writer))
             if cell is not None:
                 return cell
         return None
@@ -292,7 +292,7 @@ class Ledger:
         kind = type(value).__name__
         if place.indexed:
             new = Cell(label, label, digest, kind, value)
-            place.cells[(id(value), label)] = new
+            place.cells[(identity(value), label)] = new
             return new
         if cell is None:
             cell = place.cells[key] = Cell(label, label, digest, kind)
@@ -312,7 +312,7 @@ class Ledger:
             place.cells.pop(key, None)
             return
         for writer in (label, "A", "B", None):
-            if place.cells.pop((id(value), writer), None) is not None:
+            if place.cells.pop((identity(value), writer), None) is not None:
                 return
 
     def _owner(self, recorder: Recorder, place: Place, key: Any, cell: Cell | None) -> tuple[Label | None, str]:
@@ -364,7 +364,7 @@ class Ledger:
 
     def _named(self, recorder: Recorder, text: str) -> dict[str, list[str]]:
         if self._identities is None or self._identities[0] is not recorder:
-            self._identities = (recorder, Identities(recorder.twins))
+            self._identities = (recorder, identities_of(recorder.twins))
         return self._identities[1].of(text)
 
     def _nesting(self, recorder: Recorder, value: Any) -> str:

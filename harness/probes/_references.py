@@ -8,6 +8,7 @@ from collections import OrderedDict, deque
 from types import ModuleType
 from typing import Any
 
+from harness.flow import identity
 from harness.principal import Label
 from harness.probes._scopes import Scope, Snapshot, put_slot
 from harness.probes._text import fields, instance_dict
@@ -41,7 +42,7 @@ def distinct(holders: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     seen: dict[tuple[int, Any], tuple[Any, Any]] = {}
     for holder, key in holders:
         base = holder.holder if isinstance(holder, (Scope, Inside)) else holder
-        seen[(id(base), key if isinstance(key, (str, int)) else id(key))] = (holder, key)
+        seen[(identity(base), key if isinstance(key, (str, int)) else identity(key))] = (holder, key)
     return list(seen.values())
 
 
@@ -88,23 +89,23 @@ class Attribute:
 def referrers(found: dict[int, Candidate]) -> dict[int, list[tuple[Any, Any]]]:
     """Every rebindable reference to each candidate, by one pass over the heap."""
     known: dict[int, list[tuple[Any, Any]]] = {number: [] for number in found}
-    classes: dict[int, type] = {id(gc.get_referents(vars(cls))[0]): cls for cls in _classes()}
-    mine = {id(known), id(found)}
+    classes: dict[int, type] = {identity(gc.get_referents(vars(cls))[0]): cls for cls in _classes()}
+    mine = {identity(known), identity(found)}
     objects = [candidate.obj for candidate in found.values()]
-    mine.add(id(objects))
+    mine.add(identity(objects))
     for referrer in gc.get_referrers(*objects):
-        if id(referrer) in mine or isinstance(referrer, (Candidate, Snapshot, types.FrameType)):
+        if identity(referrer) in mine or isinstance(referrer, (Candidate, Snapshot, types.FrameType)):
             continue
         if isinstance(referrer, dict):
-            cls = classes.get(id(referrer))
+            cls = classes.get(identity(referrer))
             for key, value in dict.items(referrer):
-                if id(value) in known and found[id(value)].obj is value:
-                    known[id(value)].append((Attribute(cls) if cls is not None else referrer, key))
+                if identity(value) in known and found[identity(value)].obj is value:
+                    known[identity(value)].append((Attribute(cls) if cls is not None else referrer, key))
         elif isinstance(referrer, (list, deque)):
             base: Any = list if isinstance(referrer, list) else deque
             for index, value in enumerate(base.__iter__(referrer)):
-                if id(value) in known:
-                    known[id(value)].append((referrer, index))
+                if identity(value) in known:
+                    known[identity(value)].append((referrer, index))
         elif not isinstance(referrer, (type, tuple, set, frozenset, types.CellType, ModuleType)):
             _from_instance(referrer, known)
     return {number: _distinct_raw(holders) for number, holders in known.items()}
@@ -113,16 +114,16 @@ def referrers(found: dict[int, Candidate]) -> dict[int, list[tuple[Any, Any]]]:
 def _from_instance(referrer: Any, known: dict[int, list[tuple[Any, Any]]]) -> None:
     own = instance_dict(referrer)
     for name, value in list(fields(referrer)):
-        if id(value) in known:
+        if identity(value) in known:
             holder: Any = own if own is not None and own.get(name) is value else Attribute(referrer)
-            known[id(value)].append((holder, name))
+            known[identity(value)].append((holder, name))
 
 
 def _distinct_raw(holders: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     seen: dict[tuple[int, int], tuple[Any, Any]] = {}
     for holder, key in holders:
         base = holder.holder if isinstance(holder, Attribute) else holder
-        seen[(id(base), hash(key) if isinstance(key, (str, int)) else id(key))] = (holder, key)
+        seen[(identity(base), hash(key) if isinstance(key, (str, int)) else identity(key))] = (holder, key)
     return list(seen.values())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from harness.flow import identity
 from harness.principal import Label
 from harness.probes._attrs import Watched
 from harness.probes._cells import ATTRIBUTE, Ledger, Place
@@ -140,9 +141,7 @@ class Scope:
 def same(now: Any, former: dict[Any, Any]) -> bool:
     """Whether two mappings hold the same objects under the same keys in the same order. Runs nothing but C: there is
     much to look at between two steps, and next to nothing of it has changed."""
-    return (
-        len(now) == len(former) and all(map(is_, now.values(), former.values())) and all(map(is_, now, former))
-    )
+    return len(now) == len(former) and all(map(is_, now.values(), former.values())) and all(map(is_, now, former))
 
 
 def put_slot(holder: Any, name: str, value: Any) -> None:
@@ -195,9 +194,9 @@ class Snapshot:
             return True
         place = self.place
         if place.indexed or isinstance(self.container, (set, frozenset)):
-            known, kept = {id(value) for _, value in before}, {id(value) for _, value in now}
-            written = [item for item in now if id(item[1]) not in known]
-            deleted = [item for item in before if id(item[1]) not in kept]
+            known, kept = {identity(value) for _, value in before}, {identity(value) for _, value in now}
+            written = [item for item in now if identity(item[1]) not in known]
+            deleted = [item for item in before if identity(item[1]) not in kept]
         else:
             old, new = dict(before), dict(now)
             written = [(key, value) for key, value in now if old.get(key, _MISSING) is not value]

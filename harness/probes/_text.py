@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from harness.flow import identity
 from harness.naming import Names, whole
 from harness.principal import Twins
 
@@ -111,12 +112,12 @@ class _Renderer:
             self.text(str(value))
         elif isinstance(value, weakref.ref):
             self.value(weakref.ref.__call__(value), depth)
-        elif isinstance(value, type) or depth <= 0 or id(value) in self.open:
+        elif isinstance(value, type) or depth <= 0 or identity(value) in self.open:
             self.text(f"<{_name(value)}>")
         else:
-            self.open.add(id(value))
+            self.open.add(identity(value))
             self.inside(value, depth)
-            self.open.discard(id(value))
+            self.open.discard(identity(value))
 
     def inside(self, value: Any, depth: int) -> None:
         if isinstance(value, dict):
@@ -271,3 +272,16 @@ class Identities:
                 "own": [f"{f}:{label}" for f, labels in self._own.labels(text).items() for label in sorted(labels)],
             }
         return known
+
+
+_identities: dict[int, tuple[Twins, Identities]] = {}
+
+
+def identities_of(twins: Twins) -> Identities:
+    """The identities of these twins, made once for as long as the same object is asked about: it takes milliseconds."""
+    number = identity(twins)
+    if number not in _identities:
+        if len(_identities) >= 64:
+            _identities.clear()
+        _identities[number] = twins, Identities(twins)
+    return _identities[number][1]

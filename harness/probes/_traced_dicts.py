@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from harness import recorder as _recorder
+from harness.flow import identity
 from harness.probes._cells import Place
 from harness.probes._tracing import Quiet, Traced, active, mark_dirty
 
@@ -176,14 +177,14 @@ _bulk: tuple[int, int, int] | None = None
 def _note_instruction(place: Place) -> None:
     global _bulk
     frame = sys._getframe(2)
-    _bulk = (place.number, id(frame), frame.f_lasti)
+    _bulk = (place.number, identity(frame), frame.f_lasti)
 
 
 def _same_instruction(place: Place) -> bool:
     if _bulk is None or _bulk[0] != place.number:
         return False
     frame = sys._getframe(2)
-    return _bulk[1] == id(frame) and _bulk[2] == frame.f_lasti
+    return _bulk[1] == identity(frame) and _bulk[2] == frame.f_lasti
 
 
 class _DictValue(DictOps):

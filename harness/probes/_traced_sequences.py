@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from harness import recorder as _recorder
+from harness.flow import identity
 from harness.probes._tracing import Traced, active, mark_dirty
 
 _MISSING: Any = object()
@@ -230,12 +231,12 @@ class TracedDeque(_SequenceOps, deque):  # type: ignore[type-arg]
             values()
         finally:
             after = list(deque.__iter__(self))
-            known = {id(item) for item in before}
-            kept = {id(item) for item in after}
-            gone = [(at, item) for at, item in enumerate(before) if id(item) not in kept]
+            known = {identity(item) for item in before}
+            kept = {identity(item) for item in after}
+            gone = [(at, item) for at, item in enumerate(before) if identity(item) not in kept]
             if gone:
                 place.ledger.iterate(place, gone, op="delete")
-            place.ledger.fill(place, [(at, item) for at, item in enumerate(after) if id(item) not in known])
+            place.ledger.fill(place, [(at, item) for at, item in enumerate(after) if identity(item) not in known])
 
     def append(self, value: Any) -> None:
         if self.maxlen is not None and deque.__len__(self) == self.maxlen:

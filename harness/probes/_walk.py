@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
+from harness.flow import identity
 from harness.principal import Label
 from harness.probes._attrs import HARMLESS, AttributeCell, ClassHook, hookable
 from harness.probes._cells import ATTRIBUTE, Ledger, Place
@@ -102,8 +103,8 @@ class Walker:
                 continue
             self._modules[name] = module
             scope = Scope(module, name, "", 0, self.ledger)
-            self.scopes[id(module)] = scope
-            self._assigned[id(module)] = assigned_names(module)
+            self.scopes[identity(module)] = scope
+            self._assigned[identity(module)] = assigned_names(module)
 
     def _compare(self, writers: Writers | None) -> None:
         for number, scope in list(self.scopes.items()):
@@ -131,7 +132,7 @@ class Walker:
 
     def _changed(self, scope: Scope, changes: list[tuple[str, Any]], writers: Writers | None) -> None:
         self._fresh.append(scope)
-        ordered = in_order(changes, self._assigned.get(id(scope.holder))) if scope.is_module else changes
+        ordered = in_order(changes, self._assigned.get(identity(scope.holder))) if scope.is_module else changes
         for name, value in ordered:
             label = scope.label
             kind = type(value)
@@ -165,17 +166,17 @@ class Walker:
         kind = type(value)
         if kind in STANDINS or self._subclass(kind):
             replaceable = replaceable and kind in STANDINS
-            candidate = self._candidates.get(id(value))
+            candidate = self._candidates.get(identity(value))
             if candidate is None:
-                if id(value) in self.snapshots and id(value) not in self._retry:
+                if identity(value) in self.snapshots and identity(value) not in self._retry:
                     return
-                candidate = self._candidates[id(value)] = Candidate(value, surface, prefix, label)
+                candidate = self._candidates[identity(value)] = Candidate(value, surface, prefix, label)
                 if depth < DEPTH:
                     place = new_place(value, self.ledger, surface, prefix)
                     self._children(value, place, depth, replaceable, label)
             candidate.replaceable = candidate.replaceable and replaceable
             candidate.holders.append((holder, key))
-            self._extra[id(holder)] += 1
+            self._extra[identity(holder)] += 1
         elif kind in HOLDERS:
             inner = (instance_dict(value) or {}).get(HOLDERS[kind])
             if inner is not None and depth < DEPTH and not isinstance(inner, Traced):
@@ -184,7 +185,7 @@ class Walker:
                 self._queue.append((inner, f"{surface}.{name}", prefix, slot, name, depth + 1, label, replaceable))
         elif isinstance(value, type):
             plain = type(value) in (type, abc.ABCMeta) and not issubclass(value, BaseException)
-            if plain and id(value) not in self.scopes and self.ours(value.__module__):
+            if plain and identity(value) not in self.scopes and self.ours(value.__module__):
                 scope = Scope(value, f"{value.__module__}.{value.__qualname__}", "", depth, self.ledger)
                 self._enter(scope, value)
                 self._home(value)
@@ -221,7 +222,7 @@ class Walker:
         return issubclass(kind, (dict, list, set, deque)) and (kind is Counter or self.ours(kind.__module__))
 
     def _instance(self, value: Any, surface: str, prefix: str, depth: int, label: Label | None) -> None:
-        known = self.scopes.get(id(value))
+        known = self.scopes.get(identity(value))
         if (known is not None and known.holder is value) or depth >= DEPTH or len(self.scopes) > MOST:
             return
         kind = type(value)
@@ -242,7 +243,7 @@ class Walker:
         self._enter(scope, value)
 
     def _enter(self, scope: Scope, holder: Any) -> None:
-        self.scopes[id(holder)] = scope
+        self.scopes[identity(holder)] = scope
         self._changed(scope, scope.changes(), None)
 
     def _children(
@@ -289,7 +290,7 @@ class Walker:
 
     def _own(self, candidate: Candidate) -> int:
         """References that this walker itself holds from earlier walks."""
-        own = 1 if id(candidate.obj) in self.snapshots else 0
+        own = 1 if identity(candidate.obj) in self.snapshots else 0
         for holder, key in candidate.holders:
             if isinstance(holder, Scope) and holder.former.get(key) is candidate.obj:
                 own += 1
@@ -301,10 +302,10 @@ class Walker:
         copy = stand_in(original, place)
         for holder, key in holders:
             bind(holder, key, copy)
-            if id(holder) in done:
-                bind(done[id(holder)], key, copy)
-        done[id(original)] = copy
-        self.snapshots.pop(id(original), None)
+            if identity(holder) in done:
+                bind(done[identity(holder)], key, copy)
+        done[identity(original)] = copy
+        self.snapshots.pop(identity(original), None)
         self.ledger.seed(place, items_of(copy), candidate.label)
         depth = candidate.surface.count("[]") + 1
         self.traced.append((place, weakref.ref(copy), depth))

@@ -6,8 +6,7 @@ The classes are made under the caller's own factory, so a bot's subclass keeps i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from harness.probes.images import FUNCTION, Capture, create, drop, trigger_names
@@ -42,6 +41,7 @@ class Link:
         self._version = -1
         self._temp_version = -1
         self._have: dict[tuple[str, str], TableInfo] = {}
+        self._had: set[tuple[str, str]] = set()
         self._fragile: set[tuple[str, str]] = set()
         self._registered = False
 
@@ -79,6 +79,9 @@ class Link:
             self._registered = True
         with plain(connection) as cursor:
             for key, table in missing:
+                if key in self._had:  # some of its triggers may have outlived a rollback
+                    drop(cursor, trigger_names(table))
+                self._had.add(key)
                 create(cursor, table, self.capture.number(table))
                 self._have[key] = table
                 if connection.in_transaction:
@@ -117,18 +120,24 @@ def _temp_version(connection: sqlite3.Connection) -> int:
     return int(cursor.execute("PRAGMA temp.schema_version").fetchone()[0])
 
 
-@contextmanager
-def plain(connection: sqlite3.Connection) -> Iterator[sqlite3.Cursor]:
+class plain:
     """A cursor of the harness's own: the bot's factories do not touch it, nor it the bot's cursors."""
-    factory = connection.text_factory
-    connection.text_factory = str
-    cursor = sqlite3.Cursor(connection)
-    cursor.row_factory = None
-    try:
-        yield cursor
-    finally:
-        cursor.close()
-        connection.text_factory = factory
+
+    __slots__ = ("_connection", "_cursor", "_factory")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> sqlite3.Cursor:
+        self._factory = self._connection.text_factory
+        self._connection.text_factory = str
+        self._cursor = sqlite3.Cursor(self._connection)
+        self._cursor.row_factory = None
+        return self._cursor
+
+    def __exit__(self, *_: object) -> None:
+        self._cursor.close()
+        self._connection.text_factory = self._factory
 
 
 def link_of(connection: sqlite3.Connection) -> Link:

@@ -45,7 +45,6 @@ class FileProbe:
     """
 
     sink = "file"
-    _installed = False
     _active: FileProbe | None = None
 
     def __init__(self, owner_of_path: Callable[[str], Mapping[str, str | None] | None] | None = None) -> None:
@@ -61,9 +60,8 @@ class FileProbe:
 
     def install(self, facts: Facts) -> None:
         """Put the audit hook in place, once a process."""
-        if not FileProbe._installed:
-            FileProbe._installed = True
-            sys.addaudithook(_hook)
+        containment.install()
+        containment.listen(dict.fromkeys(_HANDLERS, _heard))
 
     def booted(self, roots: Sequence[Path]) -> None:
         """Nothing to find: audit events need no places."""
@@ -386,16 +384,12 @@ _HANDLERS: dict[str, Callable[[FileProbe, Recorder, tuple[Any, ...]], None]] = {
 }
 
 
-def _hook(event: str, args: tuple[Any, ...]) -> None:
-    handler = _HANDLERS.get(event)
-    probe = FileProbe._active
-    if handler is None or probe is None:
-        return
-    recorder = current()
-    if recorder is None or not recorder.listening:
+def _heard(event: str, args: tuple[Any, ...]) -> None:
+    probe, recorder = FileProbe._active, current()
+    if probe is None or recorder is None or not recorder.listening:
         return
     try:
-        handler(probe, recorder, args)
+        _HANDLERS[event](probe, recorder, args)
     except ContainmentError:
         raise
     except _Struck as struck:

@@ -105,8 +105,7 @@ def trigger_names(table: TableInfo) -> list[str]:
 
 
 def create(cursor: sqlite3.Cursor, table: TableInfo, number: int) -> None:
-    """Give `table` its triggers on the connection of `cursor`; earlier ones of the same name are replaced."""
-    drop(cursor, trigger_names(table))
+    """Give `table` its triggers on the connection of `cursor`, which must have none of their names."""
     names = table.image_columns()
     stem = f"{PREFIX}{table.database}_{table.name}_"
     on = f"ON {quoted(table.database)}.{quoted(table.name)}"

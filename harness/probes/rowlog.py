@@ -195,7 +195,8 @@ class RowLog:
         """RETURNING shows the caller the rows it wrote, as they are after an insert or update."""
         for event in written:
             image = event.new if event.new is not None else event.old
-            if image is None or event.table is not call.statement.target or event.op == "replace":
+            # Not by identity: a statement learnt from another run has a table of its own.
+            if image is None or event.table != call.statement.target or event.op == "replace":
                 continue
             key = _key(event.table, image)
             owner, owned_by = self._owner_of(call.recorder, event, event.old or event.new, key)

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from harness.probes import schema as schemas
 from harness.probes.connection import Classes, Link, link_of, plain
 from harness.probes.images import RowEvent
 from harness.probes.rowlog import SHOWN, Call, Group, RowLog
@@ -27,6 +28,13 @@ STATEMENTS = 4096
 PLANT = "isolation_plant"
 
 _CHANGES = ("insert", "update", "delete")
+
+
+class _Lessons(msgspec.Struct):
+    """What a run worked out: schemas, and statements with the number of the schema they were read against."""
+
+    schemas: list[schemas.Reading]
+    statements: list[tuple[str, int, Statement]]
 
 
 class RowProbe:
@@ -250,14 +258,17 @@ class RowProbe:
         return known
 
     def lessons(self) -> bytes:
-        """The statements analysed since the last call, for `learn` in the process that forks the next run: an
-        analysis costs milliseconds, and a fork starts with what its parent knows."""
+        """The schemas read and statements analysed since the last call, for `learn` in the process that forks the next
+        run: an analysis costs milliseconds, and a fork starts with what its parent knows."""
         fresh, self._fresh = self._fresh, []
-        return msgspec.msgpack.encode(fresh) if fresh else b""
+        lessons = _Lessons(schemas=schemas.fresh(), statements=fresh)
+        return msgspec.msgpack.encode(lessons) if lessons.schemas or lessons.statements else b""
 
     def learn(self, lessons: bytes) -> None:
         """Take over what a finished fork analysed."""
-        for sql, index, statement in msgspec.msgpack.decode(lessons, type=list[tuple[str, int, Statement]]):
+        learnt = msgspec.msgpack.decode(lessons, type=_Lessons)
+        schemas.learn(learnt.schemas)
+        for sql, index, statement in learnt.statements:
             if len(self._statements) < STATEMENTS:
                 self._statements[(sql, index)] = statement
 

@@ -94,7 +94,32 @@ class Schema:
         return reached
 
 
+class Reading(msgspec.Struct, frozen=True):
+    """A schema as data: `key` is what SQLite says of it, the rest what was worked out from that."""
+
+    key: tuple[tuple[str, str, str, str, str | None], ...]
+    tables: tuple[TableInfo, ...]
+    views: dict[str, str]
+    triggered: tuple[str, ...]
+    number: int
+
+
 _known: dict[tuple[Any, ...], Schema] = {}
+_fresh: list[Reading] = []
+
+
+def fresh() -> list[Reading]:
+    """The schemas met for the first time since the last call."""
+    found = list(_fresh)
+    _fresh.clear()
+    return found
+
+
+def learn(readings: Sequence[Reading]) -> None:
+    """Take over what another process worked out."""
+    for reading in readings:
+        if reading.key not in _known:
+            _known[reading.key] = Schema(reading.tables, reading.views, set(reading.triggered), reading.number)
 
 
 def quoted(name: str) -> str:
@@ -138,7 +163,9 @@ def _build(cursor: sqlite3.Cursor, rows: Sequence[tuple[Any, ...]]) -> Schema:
     views = {str(row[2]).lower(): str(row[4]) for row in rows if row[1] == "view"}
     triggered = {str(row[3]).lower() for row in rows if row[1] == "trigger"}
     content = msgspec.msgpack.encode((tables, sorted(views.items()), sorted(triggered)))
-    return Schema(tables, views, triggered, int.from_bytes(hashlib.sha256(content).digest()[:7]))
+    number = int.from_bytes(hashlib.sha256(content).digest()[:7])
+    _fresh.append(Reading(tuple(rows), tuple(tables), views, tuple(sorted(triggered)), number))
+    return Schema(tables, views, triggered, number)
 
 
 def _is_virtual(sql: str | None) -> bool:
