@@ -1,86 +1,283 @@
-"""Timings: plans a second, the price of the probes, the scanner, the fork. Not part of the tests."""
+"""Timings: the price of the loop and of the probes, plans a second, how cost and memory grow. Not part of the tests.
+
+Everything is told as processor time or as a ratio of two measurements made in turn, since other work on the machine
+lengthens wall time. Only the gain of a second worker is a ratio of wall times; it wants an idle machine.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import math
+import re
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness import strategies
-from harness.plan import Plan
+import msgspec
+
+from harness import riskmap, strategies
+from harness.campaign import Campaign, Profile
+from harness.clock import VirtualClock
+from harness.loop import IsolationLoop
+from harness.plan import Plan, Step
 from harness.pool import Pool
 from harness.principal import TwinSpec
 from harness.scanner import TokenScanner
-from harness.target import Target
+from harness.target import Target, states_of
+
+Figures = dict[str, float]
+"""Name (the unit in it) -> value."""
 
 ROUNDS = 50
+HOPS = 50_000
+PAIRS = 7
+REPEATS = 3
+"""Each plan is played so often with the probes on and off; the least time of each counts."""
+
+STEPS = (10, 30, 100, 300, 1000)
+DAY = 86_400.0
+TRIAL = 600.0
+"""Virtual seconds played first, to tell how long a day would take."""
+LONGEST = 120.0
+"""Processor seconds beyond which a day or a longer plan is not played."""
+LIMIT = 900.0
+"""Wall seconds one of these plans may take."""
+EARLY = 100
+"""Plans of a campaign after which memory is looked at first."""
 
 
 def measure(
-    spec: str, target: Target, root: Path | None, db_root: Path | None, count: int, figures: dict[str, float]
+    spec: str,
+    target: Target,
+    root: Path | None,
+    db_root: Path | None,
+    count: int,
+    figures: Figures,
+    campaign: int = 0,
 ) -> Iterator[str]:
-    """Lines of figures, as they come; `figures` is filled with the same by name (unit in the name). Plans are the same
-    with the probes on and off, one at a time, in turn."""
-    twins = target.twins(TwinSpec())
-    scanner = TokenScanner(twins)
-    clean = "the quick brown fox jumps over the lazy dog 0123456789 abcdef " * 1600
-    started = time.perf_counter()
-    for turn in range(ROUNDS):
-        scanner.scan(f"{turn}{clean}")
-    figures["scanner_ms"] = round((time.perf_counter() - started) / ROUNDS * 1000, 3)
-    figures["scanner_kb"] = round(len(clean) / 1000)
-    yield f"scanner: {figures['scanner_ms']:.3f} ms for {figures['scanner_kb']:.0f} KB of clean text"
-    plans = strategies.generate(list(target.actions()), count, 1)
-    with Pool(spec, root=root, db_root=db_root, jobs=1) as pool:
+    """Lines of figures, as they come; `figures` is filled with the same by name. `count` drawn plans and as many of the
+    tour are played with the probes on and without any. With `campaign` that many plans are played and judged as in a
+    campaign, to see how memory grows."""
+    yield _scanner(target, figures)
+    yield _hop(figures)
+    with (
+        Pool(spec, root=root, db_root=db_root, jobs=1) as pool,
+        Pool(spec, root=root, db_root=db_root, jobs=1, bare=True) as bare,
+    ):
         ready = pool.ready
         figures["boot_seconds"] = round(ready.seconds, 2)
         figures["memory_mib"] = round(ready.rss_kib / 1024)
         threads = ", ".join(ready.threads) or "none"
         yield f"boot: {ready.seconds:.1f} s, {figures['memory_mib']:.0f} MiB, threads: {threads}"
-        yield from _plans(pool, plans, figures)
+        mapped = riskmap.load(target.risk_map())
+        work = Campaign(pool, target, mapped, Profile(plans=0, seconds=math.inf, replays=0, overlays=False))
+        for name, plans in _plans(target, pool, mapped, count).items():
+            yield from _overhead(name, plans, pool, bare, work, figures)
+        yield from _workers(_drawn(target, pool, 2 * count, 3), pool, figures)
+        yield _day(pool, figures)
+        yield from _growth(_drawn(target, pool, 40, 5), pool, figures)
+        if campaign:
+            yield from _memory(_drawn(target, pool, campaign, 9), pool, work, figures)
+    yield "tenants: plans have two principals and no more, so that cost by their number cannot be told"
 
 
-def _plans(pool: Pool, plans: list[Plan], figures: dict[str, float]) -> Iterator[str]:
+def _scanner(target: Target, figures: Figures) -> str:
+    scanner = TokenScanner(target.twins(TwinSpec()))
+    clean = "the quick brown fox jumps over the lazy dog 0123456789 abcdef " * 1600
+    began = time.process_time()
+    for turn in range(ROUNDS):
+        scanner.scan(f"{turn}{clean}")
+    figures["scanner_ms"] = round((time.process_time() - began) / ROUNDS * 1000, 3)
+    figures["scanner_kb"] = round(len(clean) / 1000)
+    return f"scanner: {figures['scanner_ms']:.3f} ms for {figures['scanner_kb']:.0f} KB of clean text"
+
+
+def _hop(figures: Figures) -> str:
+    """A hop is one round of the loop: a task that yields and is resumed."""
+    asyncio.run(_hops(HOPS))
+    pairs = []
+    for _ in range(PAIRS):
+        took = []
+        for loop in (IsolationLoop(clock=VirtualClock(), max_callbacks=10 * HOPS), asyncio.new_event_loop()):
+            began = time.process_time()
+            loop.run_until_complete(_hops(HOPS))
+            took.append((time.process_time() - began) / HOPS * 1e6)
+            loop.close()
+        pairs.append((took[0], took[1]))
+    figures["loop_hop_us"] = round(statistics.median(ours for ours, _ in pairs), 3)
+    figures["stock_hop_us"] = round(statistics.median(stock for _, stock in pairs), 3)
+    figures["loop_hop_ratio"] = round(statistics.median(ours / stock for ours, stock in pairs), 3)
+    return (
+        f"loop: {figures['loop_hop_us']:.2f} us a hop, stock asyncio {figures['stock_hop_us']:.2f} us, "
+        f"ratio {figures['loop_hop_ratio']:.2f}"
+    )
+
+
+async def _hops(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def _drawn(target: Target, pool: Pool, count: int, seed: int) -> list[Plan]:
+    facts = target.facts()
+    actions = [*target.actions(), *pool.ready.calls]
+    return strategies.generate(actions, count, seed, hostile=facts.hostile, states=states_of(target))
+
+
+def _plans(target: Target, pool: Pool, mapped: riskmap.RiskMap, count: int) -> dict[str, list[Plan]]:
+    facts = target.facts()
+    actions = [*target.actions(), *pool.ready.calls]
+    claimed = mapped.dimensions(facts.name, facts.generation)
+    tour = strategies.tour(actions, claimed, facts.hostile, states_of(target))
+    spread = [tour[index * len(tour) // count] for index in range(min(count, len(tour)))]
+    return {"drawn": _drawn(target, pool, count, 1), "tour": spread}
+
+
+def _overhead(
+    name: str, plans: Sequence[Plan], pool: Pool, bare: Pool, work: Campaign, figures: Figures
+) -> Iterator[str]:
     on: list[float] = []
     off: list[float] = []
-    forks: list[float] = []
-    walls: list[float] = []
-    accesses = 0
-    pool.run(plans[0])
+    fork: list[float] = []
+    judging: list[float] = []
+    accesses = steps = 0
     for plan in plans:
-        pair: list[float] = []
-        for observe in (True, False):
-            began = time.perf_counter()
-            outcome = pool.run(plan, observe=observe)
-            walls.append(time.perf_counter() - began)
-            forks.append(outcome.fork_ms)
-            if outcome.trace is not None:
-                pair.append(outcome.trace.wall_seconds)
-                accesses += len(outcome.trace.accesses)
-        if len(pair) == 2:
-            # Only a plan that ended both ways compares like with like.
-            on.append(pair[0])
-            off.append(pair[1])
-    figures["fork_ms"] = round(statistics.median(forks), 1)
-    yield f"fork: median {figures['fork_ms']:.1f} ms"
-    figures["plans_per_second"] = round(len(plans) / sum(walls[0::2]), 1)
-    figures["plans_per_second_without"] = round(len(plans) / sum(walls[1::2]), 1)
-    yield (
-        f"plans a second on one core: {figures['plans_per_second']:.1f} with probes, "
-        f"{figures['plans_per_second_without']:.1f} without"
-    )
+        least: list[float] = []
+        pool.run(plan, limit=LIMIT)  # what it teaches the zygote is taught once a campaign
+        for which in (pool, bare):
+            played = [which.run(plan, limit=LIMIT) for _ in range(REPEATS)]
+            fork += [outcome.fork_ms for outcome in played]
+            if all(outcome.trace is not None for outcome in played):
+                least.append(min(outcome.cpu_ms for outcome in played))
+            if which is pool and (trace := played[0].trace) is not None:
+                accesses += len(trace.accesses)
+                steps += len(trace.steps)
+                began = time.process_time()
+                work.judge(trace)
+                judging.append((time.process_time() - began) * 1000)
+        if len(least) == 2:
+            on.append(least[0])
+            off.append(least[1])
     if not on:
-        yield "no plan ended both with and without probes; there is no overhead to tell"
+        yield f"{name} plans: none ended both with and without probes; there is nothing to tell"
         return
-    figures["plan_ms"] = round(statistics.median(on) * 1000)
-    figures["plan_ms_without"] = round(statistics.median(off) * 1000)
+    forking, judged = statistics.median(fork), statistics.mean(judging)
+    made = {
+        f"{name}_steps": steps / len(plans),
+        f"{name}_accesses": accesses / len(plans),
+        f"{name}_cpu_ms": statistics.mean(on),
+        f"{name}_cpu_ms_bare": statistics.mean(off),
+        f"{name}_overhead_ratio": sum(on) / sum(off),
+        f"{name}_judge_ms": judged,
+        f"{name}_plans_per_cpu_second": 1000 / (statistics.mean(on) + forking + judged),
+        f"{name}_plans_per_cpu_second_bare": 1000 / (statistics.mean(off) + forking),
+    }
+    figures["fork_ms"] = round(forking, 1)
+    figures |= {key: round(value, 3) for key, value in made.items()}
     yield (
-        f"a plan inside the bot: median {figures['plan_ms']:.0f} ms with probes, "
-        f"{figures['plan_ms_without']:.0f} ms without"
+        f"{name} plans ({figures[f'{name}_steps']:.0f} steps, {figures[f'{name}_accesses']:.0f} accesses): "
+        f"{made[f'{name}_cpu_ms']:.0f} ms of processor time with probes, {made[f'{name}_cpu_ms_bare']:.0f} ms without, "
+        f"ratio {made[f'{name}_overhead_ratio']:.2f}; "
+        f"{made[f'{name}_plans_per_cpu_second']:.1f} plans a second on one core, reset and judging included "
+        f"({made[f'{name}_plans_per_cpu_second_bare']:.1f} without probes)"
     )
-    figures["overhead_ratio"] = round(sum(on) / sum(off), 2)
-    middle = statistics.median(a / b for a, b in zip(on, off, strict=True))
-    yield f"overhead ratio: {figures['overhead_ratio']:.2f} (median {middle:.2f})"
-    figures["accesses_per_plan"] = round(accesses / max(1, len(on)))
-    yield f"accesses a plan: {figures['accesses_per_plan']:.0f}"
+
+
+def _workers(plans: Sequence[Plan], pool: Pool, figures: Figures) -> Iterator[str]:
+    took: dict[int, list[float]] = {1: [], 2: []}
+    former = pool.jobs
+    try:
+        for _ in range(REPEATS):
+            for jobs in took:
+                pool.jobs = jobs
+                began = time.perf_counter()
+                for _ in pool.map(plans, limit=LIMIT):
+                    pass
+                took[jobs].append(time.perf_counter() - began)
+    finally:
+        pool.jobs = former
+    figures["two_workers_ratio"] = round(min(took[1]) / min(took[2]), 2)
+    yield f"two workers: {figures['two_workers_ratio']:.2f} times the plans of one (wall time)"
+
+
+def _day(pool: Pool, figures: Figures) -> str:
+    """The bot's own timers, with nobody doing anything."""
+    short = _idle(pool, TRIAL)
+    expected = short * DAY / TRIAL
+    if expected > LONGEST:
+        figures["day_expected_seconds"] = round(expected)
+        return (
+            f"a day of timers: not played; {TRIAL:.0f} virtual seconds took {short:.1f} s, a day would {expected:.0f}"
+        )
+    took = _idle(pool, DAY)
+    if math.isnan(took):
+        return "a day of timers: the plan did not end"
+    figures["day_seconds"] = round(took, 2)
+    return f"a day of timers: {took:.1f} s of processor time"
+
+
+def _idle(pool: Pool, seconds: float) -> float:
+    plan = Plan(steps=(Step(entry="world", action="advance", payload={"seconds": seconds}),))
+    outcome = pool.run(plan, limit=LIMIT)
+    if outcome.trace is None or any(fault.kind == "runaway" for fault in outcome.trace.faults):
+        return math.nan
+    return outcome.cpu_ms / 1000
+
+
+def _growth(plans: Sequence[Plan], pool: Pool, figures: Figures) -> Iterator[str]:
+    """Plans of more and more of the same steps; what a plan without steps costs is taken off."""
+    stock = [step for plan in plans for step in plan.steps if step.who is not None]
+    if not stock:
+        return
+    base = min(pool.run(Plan()).cpu_ms for _ in range(REPEATS))
+    points: list[tuple[float, float]] = []
+    for count in STEPS:
+        steps = tuple(msgspec.structs.replace(stock[i % len(stock)], gap=0.05, join=i % 10 == 0) for i in range(count))
+        played = [pool.run(Plan(steps=steps), limit=LIMIT) for _ in range(REPEATS if count < STEPS[-1] else 1)]
+        cost = min(outcome.cpu_ms for outcome in played)
+        if any(outcome.trace is None for outcome in played):
+            yield f"{count} steps: the plan did not end ({played[0].status})"
+            break
+        figures[f"steps_{count}_cpu_ms"] = round(cost, 1)
+        points.append((count, cost - base))
+        if cost > LONGEST * 1000 / 4:
+            break
+    if len(points) > 2:
+        figures["steps_exponent"] = round(exponent(points), 2)
+        told = ", ".join(f"{count:.0f}: {cost / 1000:.2f} s" for count, cost in points)
+        yield f"cost by steps ({told}): exponent {figures['steps_exponent']:.2f}"
+
+
+def exponent(points: Sequence[tuple[float, float]]) -> float:
+    """The e of cost = c * size ** e that fits (size, cost) best, on logarithms; costs that are not positive are left
+    out. Raises statistics.StatisticsError for fewer than two sizes."""
+    known = [(math.log(size), math.log(cost)) for size, cost in points if cost > 0]
+    return statistics.linear_regression([size for size, _ in known], [cost for _, cost in known]).slope
+
+
+def _memory(plans: Sequence[Plan], pool: Pool, work: Campaign, figures: Figures) -> Iterator[str]:
+    pool.jobs, former = 2, pool.jobs
+    try:
+        for done, some in (("early", plans[:EARLY]), ("late", plans[EARLY:])):
+            work.play(some)
+            for name, path in (("controller", "/proc/self/status"), ("zygote", f"/proc/{pool.pid}/status")):
+                kib = _resident(Path(path))
+                if kib is not None:
+                    figures[f"{name}_mib_{done}"] = round(kib / 1024, 1)
+    finally:
+        pool.jobs = former
+    for name in ("controller", "zygote"):
+        early, late = figures.get(f"{name}_mib_early"), figures.get(f"{name}_mib_late")
+        if early and late:
+            figures[f"{name}_growth_ratio"] = round(late / early, 3)
+            yield f"memory of the {name}: {early:.0f} MiB after {EARLY} plans, {late:.0f} MiB after {len(plans)}"
+
+
+def _resident(status: Path) -> int | None:
+    """KiB that a process holds in memory now; None where the platform does not say."""
+    try:
+        found = re.search(r"VmRSS:\s*(\d+) kB", status.read_text(encoding="ascii"))
+    except OSError:
+        return None
+    return int(found[1]) if found else None

@@ -208,6 +208,10 @@ class Campaign:
         seed = strategies.TWIN_SEEDS + self.laid
         return msgspec.structs.replace(plan, twins=msgspec.structs.replace(plan.twins, seed=seed))
 
+    def play(self, plans: Sequence[Plan]) -> None:
+        """Play and judge these plans, as a campaign does with its own."""
+        self._take(self.pool.map(map(self._lay, plans), stop=self._late), time.monotonic())
+
     def _phase(self, name: str, total: int) -> None:
         self.progress.phase, self.progress.total, self.progress.plans = name, total, 0
         self.report(self.progress)

@@ -33,17 +33,29 @@ def targets() -> None:
         click.echo(f"{name:16} {spec}")
 
 
-@click.command(epilog=examples("isolation bench --plans 20 --out isolation-bench"))
+@click.command(epilog=examples("isolation bench --plans 20 --out isolation-bench\nisolation bench --campaign 2000"))
 @target_options
-@click.option("--plans", "count", type=click.IntRange(1), default=40, show_default=True, help="Plans to measure with.")
+@click.option(
+    "--plans",
+    "count",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Plans of each kind to measure with.",
+)
+@click.option(
+    "--campaign", type=click.IntRange(0), default=0, show_default=True, help="Plans of a campaign to tell memory by."
+)
 @click.option("--out", type=PATH, help="Folder for bench.json, the same figures for machines.")
-def bench(target_name: str, root: Path | None, db_root: Path | None, count: int, out: Path | None) -> None:
-    """Measure plans a second and what the probes cost (all on against off, same plans, one at a time)."""
+def bench(
+    target_name: str, root: Path | None, db_root: Path | None, count: int, campaign: int, out: Path | None
+) -> None:
+    """Measure what the loop and the probes cost, plans a second, and how cost and memory grow."""
     spec = catalogue.target_spec(target_name)
     target = catalogue.make_target(spec, root, db_root)
     target.version()
     figures: dict[str, float] = {}
-    for line in measure(spec, target, root, db_root, count, figures):
+    for line in measure(spec, target, root, db_root, count, figures, campaign):
         click.echo(line)
     if out is None:
         return

@@ -36,6 +36,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     trace: Trace | None
     detail: str = ""
     fork_ms: float = 0.0
+    cpu_ms: float = 0.0
     inventory: Inventory | None = None
 
 
@@ -109,6 +110,11 @@ class Pool:
             return self.log.read_bytes()[-size:].decode("utf-8", "replace")
         except OSError:
             return ""
+
+    @property
+    def pid(self) -> int:
+        """The zygote's process id."""
+        return self._process.pid
 
     def fresh(self) -> Pool:
         """Another zygote like this one, just booted."""
@@ -185,7 +191,7 @@ class Pool:
         inventory = msgspec.msgpack.decode(message.inventory, type=Inventory) if message.inventory else None
         finished[message.id] = Outcome(
             plan=plan, status=message.status, trace=trace, detail=message.detail, fork_ms=message.fork_ms,
-            inventory=inventory,
+            cpu_ms=message.cpu_ms, inventory=inventory,
         )  # fmt: skip
 
     def close(self, patience: float = 10) -> None:

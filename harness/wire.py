@@ -64,6 +64,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A job's end. `trace` is an encoded `Trace` when `status` is ``ok``, else empty and `detail` says why;
     `inventory` is an encoded `Inventory` where the job asked for one.
+    `cpu_ms` is the processor time of the fork as a whole: its private folder, the plan, the encoding of the trace.
     `lessons` are for the zygote's probes, in their order (see `harness.probes.Learner`); they go no further."""
 
     id: int
@@ -71,6 +72,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     trace: bytes = b""
     detail: str = ""
     fork_ms: float = 0.0
+    cpu_ms: float = 0.0
     lessons: tuple[bytes, ...] = ()
     inventory: bytes = b""
 

@@ -244,14 +244,15 @@ class _Server:
         if chunk:
             child.data += chunk
             return
-        _, status = os.waitpid(child.pid, 0)
+        _, status, used = os.wait4(child.pid, 0)
+        cpu_ms = (used.ru_utime + used.ru_stime) * 1000
         self._forget(child)
         if status == 0 and child.data:
             done = msgspec.msgpack.decode(bytes(child.data), type=Done)
             for probe, lessons in zip(self.rig.probes, done.lessons, strict=True):
                 if lessons and isinstance(probe, Learner):
                     probe.learn(lessons)
-            send(self.connection, msgspec.structs.replace(done, fork_ms=child.fork_ms, lessons=()))
+            send(self.connection, msgspec.structs.replace(done, fork_ms=child.fork_ms, cpu_ms=cpu_ms, lessons=()))
             return
         shutil.rmtree(child.folder, ignore_errors=True)
         code = os.waitstatus_to_exitcode(status)
