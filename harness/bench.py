@@ -146,7 +146,7 @@ def _overhead(
         least: list[float] = []
         pool.run(plan, limit=LIMIT)  # what it teaches the zygote is taught once a campaign
         for which in (pool, bare):
-            played = [which.run(plan, limit=LIMIT) for _ in range(REPEATS)]
+            played = [which.run(plan, limit=LIMIT, observe=which is pool) for _ in range(REPEATS)]
             fork += [outcome.fork_ms for outcome in played]
             if all(outcome.trace is not None for outcome in played):
                 least.append(min(outcome.cpu_ms for outcome in played))

@@ -44,6 +44,15 @@ def test_a_plain_plan_gives_a_clean_trace(pool: Pool) -> None:
     assert outcome.trace.observed["A"] == [mine] and mine not in outcome.trace.observed["B"]
 
 
+def test_without_probes_the_bot_does_the_same_and_nothing_is_recorded(pool: Pool) -> None:
+    with Pool(SPEC, jobs=1, bare=True) as bare:
+        told, plain = pool.run(plan("echo", "echo")), bare.run(plan("echo", "echo"), observe=False)
+    assert told.trace is not None and plain.trace is not None
+    assert [step.outcome for step in plain.trace.steps] == ["ok", "ok"]
+    assert told.trace.accesses and not plain.trace.accesses
+    assert told.cpu_ms > 0 and plain.cpu_ms > 0
+
+
 def test_a_crash_and_a_hang_cost_one_plan_each(pool: Pool) -> None:
     outcomes = list(pool.map([plan("echo"), plan("crash"), plan("spin"), plan("echo", "echo")], limit=3))
     assert [outcome.status for outcome in outcomes] == ["ok", "crash", "hang", "ok"]
