@@ -166,14 +166,15 @@ class _Run:
             recorder.fault(
                 "network", f"the loop has no {refused.split()[0]}: the target must replace what calls it", refused
             )
-        with recorder.muted():
-            self.patcher.undo()
-            try:
-                self.loop.run_until_complete(self._leave())
-            except Exception as error:
-                recorder.fault("leave", f"{type(error).__name__}: {error}", _where(error))
-            self.loop.close()
-            asyncio.set_event_loop(None)
+        # All of it, not this flow alone: in which order tasks die depends on where they lie in memory.
+        recorder.silent = True
+        self.patcher.undo()
+        try:
+            self.loop.run_until_complete(self._leave())
+        except Exception as error:
+            recorder.fault("leave", f"{type(error).__name__}: {error}", _where(error))
+        self.loop.close()
+        asyncio.set_event_loop(None)
 
     async def _leave(self) -> None:
         await self.target.leave()
