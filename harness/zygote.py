@@ -227,9 +227,7 @@ class _Server:
                     taken = survey.take(self.rig.target, self.rig.probes, private, job.survey)
                     surveyed.append(msgspec.msgpack.encode(taken))
 
-            trace = self.rig.play(
-                plan, private, observe=job.observe, plant=job.plant, choices=job.choices, look=look
-            )
+            trace = self.rig.play(plan, private, observe=job.observe, plant=job.plant, choices=job.choices, look=look)
             lessons = tuple(p.lessons() if isinstance(p, Learner) else b"" for p in self.rig.probes)
             return Done(
                 id=job.id, status="ok", trace=msgspec.msgpack.encode(trace, enc_hook=_plain), lessons=lessons,
