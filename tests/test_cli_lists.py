@@ -65,5 +65,5 @@ def test_bench_says_its_figures_to_people_and_machines(tmp_path: Path) -> None:
     done = isolation("bench", *TARGET, "--plans", "2", "--out", tmp_path)
     assert done.exit_code == 0, done.output
     figures = json.loads((tmp_path / "bench.json").read_text())
-    assert f"overhead ratio: {figures['overhead_ratio']:.2f}" in done.stdout
+    assert f"without, ratio {figures['drawn_overhead_ratio']:.2f}" in done.stdout
     assert figures["fork_ms"] > 0
