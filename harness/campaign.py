@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 import harness
-from harness import contrast, requirement, strategies
+from harness import contrast, pairs, requirement, strategies
 from harness.confirm import confirm
 from harness.coverage import Coverage
 from harness.errors import SoundnessError
@@ -56,10 +56,15 @@ TOUCHED = 400
 """Plans of which the surfaces they touched are kept, so that a fault is tried on those nearest to it first."""
 
 
+PAIRING = 0.15
+"""Share of a campaign's time that is kept for pairs, where it plays any."""
+
+
 class Profile(msgspec.Struct, frozen=True):
     """How much a campaign does. `plans` are generated ones, beside the tour; `seconds` is wall time after which no
     further plan is started; `replays` per witness; `overlays` whether faults and fixes are tried as well; `confirming`
-    is wall time for making witnesses small, `trying` for overlays (those that come too late are named as not tried)."""
+    is wall time for making witnesses small, `trying` for overlays (those that come too late are named as not tried).
+    `pairs` is how many plans are played as pairs, for which plans leave `PAIRING` of the time."""
 
     plans: int
     seconds: float
@@ -67,12 +72,13 @@ class Profile(msgspec.Struct, frozen=True):
     overlays: bool
     confirming: float = 60
     trying: float = 3600
+    pairs: int = 0
 
 
 PROFILES = {
-    "quick": Profile(plans=150, seconds=60, replays=3, overlays=False),
-    "ci": Profile(plans=1200, seconds=170, replays=10, overlays=True, confirming=100, trying=150),
-    "nightly": Profile(plans=12000, seconds=1800, replays=10, overlays=True, confirming=600),
+    "quick": Profile(plans=150, seconds=60, replays=3, overlays=False, pairs=10),
+    "ci": Profile(plans=1200, seconds=170, replays=10, overlays=True, confirming=100, trying=150, pairs=60),
+    "nightly": Profile(plans=12000, seconds=1800, replays=10, overlays=True, confirming=600, pairs=600),
 }
 
 
@@ -129,10 +135,13 @@ class Campaign:
         self.began = time.monotonic()
         self.started = datetime.datetime.now(datetime.UTC)
         self.deadline = self.began + (minutes * 60 if minutes is not None else profile.seconds)
+        # Where one process plays all plans, what it keeps from the first of a pair would tell in the second.
+        self.reserved = (self.deadline - self.began) * PAIRING if pool.fork and profile.pairs else 0.0
         self.coverage = Coverage()
         self.surfaces = Surfaces(self.facts)
         self.found: dict[str, Witnessed] = {}
         self.touched: dict[str, frozenset[str]] = {}
+        self.pairing = pairs.Pairing()
         self.errors: dict[tuple[str, str, bool], ErrorRecord] = {}
         self.probes: dict[str, bool] = {}
         self.overlay_records: list[OverlayRecord] = []
@@ -166,6 +175,7 @@ class Campaign:
         try:
             self._phase("plans", len(plans) + exploring)
             self._play(plans, explorer, exploring)
+            self._pair()
             self._fold()
             self._phase("witnesses", len(self.found))
             self._confirm()
@@ -217,7 +227,22 @@ class Campaign:
         self.report(self.progress)
 
     def _late(self) -> bool:
-        return time.monotonic() > self.deadline
+        return time.monotonic() > self.deadline - self.reserved
+
+    def _pair(self) -> None:
+        """Play some of the plans as pairs: clean ones before others, where a leak would explain what differs."""
+        chosen = self.pairing.chosen(self.profile.pairs if self.pool.fork else 0)
+        self._phase("pairs", len(chosen))
+        late = lambda: time.monotonic() > self.deadline  # noqa: E731
+        for made in pairs.play(self.pool, chosen, self.facts, self.judge, stop=late):
+            self.pairing.count(made)
+            for pair in made:
+                if pair.result == "lost":
+                    self._lost(pair.outcome)
+                if pair.finding is not None and pair.outcome.trace is not None:
+                    self._keep(pair.finding, pair.plan, pair.outcome.trace)
+            self.progress.plans += 1
+            self.report(self.progress)
 
     def _play(self, plans: Sequence[Plan], explorer: Explorer, exploring: int) -> None:
         """Plans in turns with `exploring` plans of the explorer's, so that a campaign cut short has some of each."""
@@ -248,12 +273,15 @@ class Campaign:
         self.played += 1
         self.fork_ms.append(outcome.fork_ms)
         if outcome.trace is None:
-            self._error(outcome.status, f"{outcome.detail} (plan {outcome.plan.digest()})", "", False)
+            self._lost(outcome)
             return
         self.steps += len(outcome.trace.steps)
         self.overlapped += strategies.overlapping(outcome.trace.steps)
         for fault in outcome.trace.faults:
             self._error(fault.kind, fault.message, fault.where, fault.harness)
+
+    def _lost(self, outcome: Outcome) -> None:
+        self._error(outcome.status, f"{outcome.detail} (plan {outcome.plan.digest()})", "", False)
 
     def _judge(self, plan: Plan, trace: Trace) -> None:
         self.coverage.add(trace)
@@ -262,18 +290,22 @@ class Campaign:
             self.touched[plan.digest()] = frozenset(access.surface for access in trace.accesses)
         findings = self.judge(trace)
         self.clean += not findings
+        self.pairing.add(plan, trace, clean=not findings)
         for finding in findings:
-            if not self.keep(finding):
-                self.left_out.add(finding.fingerprint)
-                continue
-            known = self.found.get(finding.fingerprint)
-            if known is None:
-                self.found[finding.fingerprint] = Witnessed(
-                    finding, plan, {finding.entry}, {finding.dimension}, trace=trace,
-                    besides=dict.fromkeys(finding.rules, plan),
-                )  # fmt: skip
-            else:
-                known.met(finding, plan, trace)
+            self._keep(finding, plan, trace)
+
+    def _keep(self, finding: Finding, plan: Plan, trace: Trace) -> None:
+        if not self.keep(finding):
+            self.left_out.add(finding.fingerprint)
+            return
+        known = self.found.get(finding.fingerprint)
+        if known is None:
+            self.found[finding.fingerprint] = Witnessed(
+                finding, plan, {finding.entry}, {finding.dimension}, trace=trace,
+                besides=dict.fromkeys(finding.rules, plan),
+            )  # fmt: skip
+        else:
+            known.met(finding, plan, trace)
 
     def _error(self, kind: str, message: str, where: str, harness_fault: bool) -> None:
         key = (kind, message[:160], harness_fault)
@@ -284,10 +316,12 @@ class Campaign:
     def shows(self, fingerprint: str, plans: Sequence[Plan], rule: str) -> list[bool]:
         """Of each plan, whether it shows the finding, by that rule."""
         shown = []
-        for outcome in self.pool.map(plans):
+        known = self.found.get(fingerprint)
+        variants = pairs.variants_of(known.finding) if known is not None else pairs.VARIANTS
+        played = pairs.judged(self.pool, plans, self.facts, self.judge, rule=rule, variants=variants)
+        for _, findings in played:
             self.report(self.progress)
-            found = self.judge(outcome.trace) if outcome.trace is not None else []
-            shown.append(any(f.fingerprint == fingerprint and rule in f.rules for f in found))
+            shown.append(any(f.fingerprint == fingerprint and rule in f.rules for f in findings))
         return shown
 
     def _fold(self) -> None:
@@ -349,7 +383,7 @@ class Campaign:
             soundness=Soundness(
                 faults=len(faults), killed=sum(o.killed for o in faults), right_rule=sum(o.right_rule for o in faults),
                 clean_plans=self.clean, bound95=3 / self.clean if self.clean and not self.found else None,
-                probes=self.probes, overlays=tuple(self.overlay_records),
+                probes=self.probes, overlays=tuple(self.overlay_records), pairs=self.pairing.counts,
             ),
             performance=Performance(
                 plans_per_second=round(self.progress_rate(), 2), fork_ms=_median(self.fork_ms),

@@ -23,6 +23,7 @@ from harness.errors import IsolationError
 from harness.plan import Plan
 from harness.pool import HASH_SEED
 from harness.recorder import Recorder
+from harness.rules.interference import RULE
 from harness.trace import Access
 from harness.wire import Setup
 from harness.witness import Witness
@@ -38,6 +39,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     seq: int
     message: str
+    paired: bool = False
 
 
 def debug(spec: str, root: Path | None, db_root: Path | None, found: Witness, seq: int) -> int:
@@ -56,6 +58,7 @@ def debug(spec: str, root: Path | None, db_root: Path | None, found: Witness, se
         plan=found.plan,
         seq=seq,
         message=found.message,
+        paired=found.rule == RULE,
     )
     home = str(Path(harness.__file__).resolve().parent.parent)
     paths = [home, str(Path.cwd()), *(p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p)]
@@ -86,7 +89,7 @@ def main(arguments: list[str]) -> int:
     private = folder / "run"
     shutil.copytree(folder / "template", private)
     with stopper:
-        rig.play(session.plan, private)
+        rig.play(session.plan, private, paired=session.paired)
     if stopper.stopped:
         print("the plan has ended", file=terminal, flush=True)
         return 1

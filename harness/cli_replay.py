@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness import catalogue, riskmap, witness
+from harness import catalogue, pairs, riskmap, witness
 from harness.cli_common import PATH, checkout_options, examples, fail
 from harness.cli_debug import debug
 from harness.errors import IsolationError, UsageError
@@ -56,11 +56,15 @@ def replay(
     others: dict[str, str] = {}
     moved: dict[str, str] = {}
     with Pool(spec, root=root, db_root=db_root) as pool:
-        for number, outcome in enumerate(pool.map([found.plan] * times)):
+        facts = target.facts()
+        played = pairs.judged(
+            pool, [found.plan] * times, facts, lambda trace: judge(trace, facts, demands), rule=found.rule
+        )
+        for number, (outcome, findings) in enumerate(played):
             if outcome.trace is None:
                 raise IsolationError(f"replay {number + 1} of {times} did not end: {outcome.status}: {outcome.detail}")
             _compare(outcome.trace, found, moved, others)
-            for finding in judge(outcome.trace, target.facts(), demands):
+            for finding in findings:
                 if finding.fingerprint != found.fingerprint:
                     others[f"{finding.fingerprint} {finding.rule}"] = finding.message
                     continue

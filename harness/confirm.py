@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from harness import pairs
 from harness.finding import Finding, absorb
 from harness.origins import origins
 from harness.plan import Plan
 from harness.pool import Outcome, Pool
 from harness.shrink import shrink
+from harness.target import Facts
 from harness.trace import Trace
 from harness.witness import Witnessed
 
@@ -25,6 +27,7 @@ class Ground(Protocol):
     """What confirming needs of a campaign: its findings so far, and how to play and judge."""
 
     pool: Pool
+    facts: Facts
     found: dict[str, Witnessed]
 
     def judge(self, trace: Trace) -> list[Finding]:
@@ -53,8 +56,8 @@ def confirm(ground: Ground, replays: int, seconds: float, done: Callable[[str, i
         )
         wanted = replays if time.monotonic() < end else min(HURRIED, replays)
         hits = 0
-        for outcome in _again(ground.pool, plan, wanted):
-            for finding in ground.judge(outcome.trace) if outcome.trace else []:
+        for outcome, findings in _again(ground, witnessed.finding.rule, plan, wanted):
+            for finding in findings:
                 if finding.fingerprint == fingerprint:
                     hits += 1
                     witnessed.finding, witnessed.trace = absorb(finding, witnessed.finding), outcome.trace
@@ -80,11 +83,12 @@ def _cut(ground: Ground, end: float) -> None:
         )
 
 
-def _again(pool: Pool, plan: Plan, replays: int) -> Iterator[Outcome]:
+def _again(ground: Ground, rule: str, plan: Plan, replays: int) -> Iterator[tuple[Outcome, list[Finding]]]:
     """The witness's replays: forks of the zygote; without fork, where plans leave traces behind, a fresh process for
     each."""
+    pool = ground.pool
     for _ in range(0 if pool.fork else replays):
         with pool.fresh() as fresh:
-            yield fresh.run(plan)
+            yield from pairs.judged(fresh, [plan], ground.facts, ground.judge, rule=rule)
     if pool.fork:
-        yield from pool.map([plan] * replays)
+        yield from pairs.judged(pool, [plan] * replays, ground.facts, ground.judge, rule=rule)

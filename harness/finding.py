@@ -49,7 +49,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     must not rename it. `shows` are the further places it showed at, each with its rule.
     `seqs` are the accesses that prove it, the violating one last. `stack` are the bot's frames at that access.
     `reaches` are the places (``sink surface``) where the same data, or the same flow, showed again later on.
-    `stands_for` are the fingerprints of what a finding of a forged step was made from.
+    `stands_for` are the fingerprints of what a finding of a forged step was made from. `variant` says of a pair which
+    other run showed it (`harness.pairs`).
     """
 
     rule: str
@@ -71,6 +72,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     family: str = ""
     shows: tuple[Place, ...] = ()
     stands_for: tuple[str, ...] = ()
+    variant: str = ""
 
     @property
     def fingerprint(self) -> str:

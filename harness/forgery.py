@@ -26,13 +26,13 @@ def rendered(value: Any, who: Principal, twins: Twins) -> Any:
 def named(payload: Any, twins: Twins) -> tuple[str, ...]:
     """Where a payload names the other twin by what tells the two apart: ``path=field``, in order."""
     return tuple(
-        f"{path}={field}" for path, field in _places(payload, "") if getattr(twins.a, field) != getattr(twins.b, field)
+        f"{path}={field}" for path, field in places(payload, "") if getattr(twins.a, field) != getattr(twins.b, field)
     )
 
 
 def names_other(payload: Any) -> bool:
     """Whether a payload names the other twin at all."""
-    return next(_places(payload, ""), None) is not None
+    return next(places(payload, ""), None) is not None
 
 
 def honest(plan: Plan, actions: Sequence[Action]) -> Plan:
@@ -57,14 +57,15 @@ def _honest(step: Step, choices: Mapping[str, Any]) -> Step:
     return msgspec.structs.replace(step, payload=payload)
 
 
-def _places(value: Any, path: str) -> Iterator[tuple[str, str]]:
+def places(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Where a payload names the other twin, and by which field: ``(path, field)``, in order."""
     if isinstance(value, str):
         for field in PUBLIC if "{other." in value else ():
             if "{other." + field + "}" in value:
                 yield path, field
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _places(item, f"{path}.{key}" if path else str(key))
+            yield from places(item, f"{path}.{key}" if path else str(key))
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _places(item, path)
+            yield from places(item, path)

@@ -16,6 +16,7 @@ import msgspec
 
 import harness
 from harness.errors import IsolationError, TargetError
+from harness.holdings import Holding
 from harness.inventory import Inventory
 from harness.plan import Plan
 from harness.trace import Trace
@@ -38,6 +39,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     fork_ms: float = 0.0
     cpu_ms: float = 0.0
     inventory: Inventory | None = None
+    holdings: tuple[Holding, ...] = ()
 
 
 class Pool:
@@ -143,6 +145,7 @@ class Pool:
         plant: bool = False,
         choices: bool = False,
         survey: tuple[str, ...] | None = None,
+        paired: bool = False,
         stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Outcome]:
         """Play plans, `jobs` at a time; outcomes come in the order of the plans. With `choices` traces tell the waits
@@ -165,7 +168,7 @@ class Pool:
                         self._connection,
                         Job(
                             id=self._next, plan=plan.to_json(), limit=limit, observe=observe, plant=plant,
-                            choices=choices, survey=survey,
+                            choices=choices, survey=survey, paired=paired,
                         ),
                     )  # fmt: skip
                     waiting[self._next] = plan
@@ -189,9 +192,10 @@ class Pool:
         plan = waiting.pop(message.id)
         trace = msgspec.msgpack.decode(message.trace, type=Trace) if message.trace else None
         inventory = msgspec.msgpack.decode(message.inventory, type=Inventory) if message.inventory else None
+        holdings = msgspec.msgpack.decode(message.holdings, type=tuple[Holding, ...]) if message.holdings else ()
         finished[message.id] = Outcome(
             plan=plan, status=message.status, trace=trace, detail=message.detail, fork_ms=message.fork_ms,
-            cpu_ms=message.cpu_ms, inventory=inventory,
+            cpu_ms=message.cpu_ms, inventory=inventory, holdings=holdings,
         )  # fmt: skip
 
     def close(self, patience: float = 10) -> None:

@@ -69,7 +69,8 @@ class TwinSpec(msgspec.Struct, frozen=True, kw_only=True):
     `dimension` names the fields that differ (``T``, ``A``, ``C``, ``P`` or several, as ``TA``). `pictures` says
     whether both send the same picture bytes (collisions by content) or marked ones (canary in the picture).
     `hostile` names a family of ids that are easily taken for one (`harness.hostile`), made from `parts`; empty for
-    ordinary ids.
+    ordinary ids. With `others` not 0 B has the same identity but other secrets: tokens, numbers, pictures and the names
+    that it shows are drawn anew, those of A stay.
     """
 
     dimension: str = "T"
@@ -78,6 +79,7 @@ class TwinSpec(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     hostile: str = ""
     parts: tuple[str, ...] = ()
+    others: int = 0
 
 
 class Twins(msgspec.Struct, frozen=True, kw_only=True):

@@ -152,7 +152,9 @@ class OverlayRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 class Soundness(msgspec.Struct, frozen=True, kw_only=True):
     """How far the harness can be believed. `bound95` is 3/n for n clean plans without a false positive.
-    `controls` (odd but right behaviours tried) and `false_positives` are None where a run did not measure them."""
+    `controls` (odd but right behaviours tried) and `false_positives` are None where a run did not measure them.
+    `pairs` counts ``plans`` that were played as pairs, and how often that was ``equal``, ``moved``, ``explained``,
+    ``differs`` or ``lost`` (`harness.pairs.Pair`)."""
 
     faults: int = 0
     killed: int = 0
@@ -163,6 +165,7 @@ class Soundness(msgspec.Struct, frozen=True, kw_only=True):
     bound95: float | None = None
     probes: dict[str, bool] = {}
     overlays: tuple[OverlayRecord, ...] = ()
+    pairs: dict[str, int] = {}
 
 
 class Performance(msgspec.Struct, frozen=True, kw_only=True):

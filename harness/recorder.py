@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fnmatch
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,9 @@ from harness.failures import Failures
 from harness.flow import FLOW, identity
 from harness.principal import MISSING, SHARED, Label, Twins
 from harness.trace import Access, Fault, Mark, Site
+
+TEXT_KEPT = 400
+"""Characters of a prompt or message kept in the trace for a reader; canaries are looked for in all of it."""
 
 MAX_FRAMES = 80
 """Stacks are cut here: deeper frames are the loop's and the harness's own."""
@@ -71,6 +75,7 @@ class Recorder:
         self._labels: dict[tuple[tuple[str, str | None], ...], Label] = {}
         self.silent = False
         """True for a run in which nothing is to be recorded."""
+        self.kept = TEXT_KEPT
 
     @contextmanager
     def active(self) -> Iterator[Recorder]:
@@ -100,6 +105,19 @@ class Recorder:
         finally:
             _MUTED.reset(token)
         return self._label_of(identity)
+
+    def acting(self) -> str:
+        """Whom the running code acts for, as the name of its random stream: the step in its own task; elsewhere the
+        twin of the bot's context and what the task is, so that a worker which both share draws for each alone."""
+        flow = FLOW.get()
+        if flow.actor is not None and flow.depth == 0:
+            return flow.lineage
+        label = self.ambient()
+        if label not in ("A", "B"):
+            return flow.lineage
+        task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
+        coro = task.get_coro() if task is not None else None
+        return f"{label} {getattr(coro, '__qualname__', '')}"
 
     def label(self, identity: Mapping[str, str | None] | None) -> Label | None:
         """The twin an identity names; None when it names nobody that matters, or both."""

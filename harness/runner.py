@@ -49,6 +49,10 @@ STEP_LIMIT = 900.0
 """Virtual seconds after which a step still in flight is cancelled at the end of a run."""
 
 
+WHOLE = 1 << 30
+"""Characters kept of a text in a run that is one of a pair: all."""
+
+
 class Rig:
     """A booted target with its probes, ready to play plans in this process."""
 
@@ -86,17 +90,27 @@ class Rig:
         plant: bool = False,
         choices: bool = False,
         look: Callable[[], None] = lambda: None,
+        paired: bool = False,
     ) -> Trace:
         """Run `plan` in the private `folder`. With `observe` false no probe records (for measuring overhead). With
         `plant` each probe's planted access is made under a step of A as well. With `choices` waits are counted though
-        the plan has no tape. `look` is called after the
-        last step, while the bot is still alive; nothing it does is recorded. Never raises for what the bot does."""
-        return _Run(self, plan, folder, observe, plant, choices, look).play()
+        the plan has no tape. `look` is called after the last step, while the bot is still alive; nothing it does is
+        recorded. A `paired` run is held against another: texts are kept whole, and random streams are keyed by whom
+        the code acts for. Never raises for what the bot does."""
+        return _Run(self, plan, folder, observe, plant, choices, look, paired).play()
 
 
 class _Run:
     def __init__(
-        self, rig: Rig, plan: Plan, folder: Path, observe: bool, plant: bool, choices: bool, look: Callable[[], None]
+        self,
+        rig: Rig,
+        plan: Plan,
+        folder: Path,
+        observe: bool,
+        plant: bool,
+        choices: bool,
+        look: Callable[[], None],
+        paired: bool,
     ) -> None:
         self.rig = rig
         self.plan = plan
@@ -109,7 +123,7 @@ class _Run:
         self.records: dict[int, StepRecord] = {}
         self.tasks: dict[int, asyncio.Task[Any]] = {}
         self.patcher = Patcher()
-        reseed(plan.seed)
+        reseed(plan.seed)  # until there is a recorder that can say whom the code acts for
         self.clock = VirtualClock(rig.epoch)
         self.clock.show()
         counting = choices or any(_cancels(step) for step in plan.steps)
@@ -122,9 +136,13 @@ class _Run:
             self.loop.time,
             rig.target.facts().plumbing,
         )
+        if paired:
+            self.recorder.kept = WHOLE
+            reseed(plan.seed, self.recorder.acting)
         facts = rig.target.facts()
         self.harvest = Harvest(folder, facts, self.twins, self.scanner, rig.target.owner_of_path)
         self.crossed: set[int] = set()
+        self.rendered: set[int] = set()
         self.wrong = {(action.entry, action.name): action for action in rig.target.actions()}
         self.wrong |= {place: call.action(facts.packages) for place, call in rig.calls.items()}
 
@@ -290,7 +308,7 @@ class _Run:
                 payload = forgery.rendered(step.payload, who, self.twins) if who else dict(step.payload)
                 value = await self.target.deliver(step.entry, step.action, who, payload)
             if who is not None and value is not None:
-                self._seen(who, step, value)
+                self._seen(who, step, value, index in self.rendered or not isinstance(value, str))
         except asyncio.CancelledError:
             outcome = "cancelled"
             raise
@@ -320,16 +338,19 @@ class _Run:
             if served and not crossed:
                 self.harvest.returned(who.label, value)
             text = value if isinstance(value, str) or value is None else render(value).text
+            if text is not value:
+                self.rendered.add(index)
         return "ok" if served else "refused", text
 
-    def _seen(self, who: Principal, step: Step, value: Any) -> None:
+    def _seen(self, who: Principal, step: Step, value: Any, rendered: bool) -> None:
         text = value if isinstance(value, str) else repr(value)
         self.recorder.observed[who.label].append(text)
         marks = self.recorder.marks(text)
         call = self.rig.calls.get((step.entry, step.action))
         self.recorder.access(
             "outbound", "write", f"{step.entry}.{step.action}", "", new_owner=who.label, marks=marks,
-            detail={"text": text[:300], "returned": True}, code=call.code if call else None,
+            detail={"text": text[: self.recorder.kept], "returned": True, "rendered": rendered},
+            code=call.code if call else None,
         )  # fmt: skip
 
     def _note(self, index: int, step: Step, seq: int, started: float, outcome: str, detail: str) -> None:

@@ -37,8 +37,9 @@ _GREGORIAN = 0x01B21DD213814000
 class _Streams:
     """The streams of one run: ``bytes`` answers entropy, ``draws`` the module `random`, both by lineage."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, place: Callable[[], str]) -> None:
         self.seed = seed
+        self.place = place
         self._streams: dict[tuple[str, str], random.Random] = {}
         self._numpy: dict[str, Any] = {}
 
@@ -52,14 +53,14 @@ class _Streams:
 
     def numpy(self, make: Callable[[int], Any]) -> Any:
         """The current lineage's stand-in for numpy's global generator."""
-        lineage = FLOW.get().lineage
+        lineage = self.place()
         state = self._numpy.get(lineage)
         if state is None:
             state = self._numpy[lineage] = make(self._key("numpy", lineage) % 2**32)
         return state
 
     def _stream(self, kind: str) -> random.Random:
-        lineage = FLOW.get().lineage
+        lineage = self.place()
         stream = self._streams.get((kind, lineage))
         if stream is None:
             stream = self._streams[kind, lineage] = random.Random(self._key(kind, lineage))
@@ -96,7 +97,12 @@ class _ByLineage(random.Random):
         vars(_streams.draws())["gauss_next"] = value
 
 
-_streams = _Streams(0)
+def lineage() -> str:
+    """The lineage of the running code, which names its stream."""
+    return FLOW.get().lineage
+
+
+_streams = _Streams(0, lineage)
 _undo: list[tuple[Any, str, Any]] = []
 _numpy_taken = False
 
@@ -130,10 +136,11 @@ def uninstall() -> None:
     _GLOBAL.seed()
 
 
-def reseed(seed: int) -> None:
-    """Start every stream afresh for a run with that seed. Without `install` the bot sees nothing of it."""
+def reseed(seed: int, place: Callable[[], str] = lineage) -> None:
+    """Start every stream afresh for a run with that seed. `place` names the stream that the running code draws from.
+    Without `install` the bot sees nothing of it."""
     global _streams
-    _streams = _Streams(seed)
+    _streams = _Streams(seed, place)
     if _undo:
         # What was imported by name before `install` draws from the instance's own state: fixed at least.
         _REAL_SEED(_GLOBAL, seed)

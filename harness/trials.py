@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
+from harness import pairs
 from harness.finding import Finding
 from harness.overlap import WITHIN, hunt, speaks_of
 from harness.plan import Plan
 from harness.pool import Pool
 from harness.record import OverlayRecord
+from harness.rules.interference import RULE
 from harness.shrink import shrink
-from harness.target import Overlay, Target
+from harness.target import Facts, Overlay, Target
 from harness.trace import Trace
 from harness.witness import Witnessed
 
@@ -29,7 +31,9 @@ class Ground(Protocol):
     """What a trial needs of the campaign it belongs to: what plain code showed, and how to play and judge."""
 
     pool: Pool
+    facts: Facts
     target: Target
+    pairing: pairs.Pairing
 
     @property
     def found(self) -> Mapping[str, Witnessed]:
@@ -51,18 +55,21 @@ def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: boo
     `small` the witness is shrunk. A fault of order is hunted for on explored plans instead."""
     if overlay.overlap:
         return _hunted(ground, overlay, small)
-    plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for plan in _nearest(ground, overlay, tour)]
+    paired = overlay.rule == RULE
+    # A pair costs as much as two plans: the tour is taken in its own order, what matters most first.
+    nearest = ground.pairing.both_ways(tour) if paired else _nearest(ground, overlay, tour)
+    plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for plan in nearest]
     others: set[str] = set()
     hits: list[tuple[Plan, Finding, str]] = []
-    for outcome in ground.pool.map(plans, stop=lambda: bool(hits)):
-        if outcome.trace is None or hits:
+    for plan, findings in _each(ground, plans, overlay.rule, stop=lambda: bool(hits)):
+        if hits:
             continue
-        for finding in ground.judge(outcome.trace):
+        for finding in findings:
             known = ground.found.get(finding.fingerprint)
             fresh = [rule for rule in finding.rules if known is None or rule not in known.finding.rules]
             right = [rule for rule in fresh if speaks_of(overlay, finding, (rule,))]
             if right:
-                hits.append((outcome.plan, finding, right[0]))
+                hits.append((plan, finding, right[0]))
             elif fresh:
                 others.add(f"{fresh[0]} on {finding.surface}")
     if not hits:
@@ -80,6 +87,15 @@ def _hunted(ground: Ground, overlay: Overlay, small: bool) -> OverlayRecord:
         return _overlay_record(overlay, True, True, ended.finding.message, ended.plan)
     detail = f"instead: {'; '.join(ended.instead[:4])}" if ended.instead else "nothing was found"
     return _overlay_record(overlay, bool(ended.instead), False, f"{detail} in {ended.plans} explored plans")
+
+
+def _each(
+    ground: Ground, plans: Sequence[Plan], rule: str, stop: Callable[[], bool]
+) -> Iterator[tuple[Plan, list[Finding]]]:
+    """Plans with what they show, as `rule` needs them played: pairs first in one variant, then in the other."""
+    for variant in pairs.VARIANTS if rule == RULE else pairs.VARIANTS[:1]:
+        played = pairs.judged(ground.pool, plans, ground.facts, ground.judge, rule=rule, variants=(variant,), stop=stop)
+        yield from ((plan, findings) for plan, (_, findings) in zip(plans, played, strict=False))
 
 
 def _nearest(ground: Ground, overlay: Overlay, tour: Sequence[Plan]) -> list[Plan]:

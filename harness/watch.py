@@ -7,9 +7,6 @@ from typing import Any
 
 from harness.recorder import Recorder
 
-TEXT_KEPT = 400
-"""Characters of a prompt or message kept in the trace for a reader; canaries are looked for in all of it."""
-
 
 class RecorderWatch:
     """Implements `harness.target.Watch` on a recorder."""
@@ -42,7 +39,7 @@ class RecorderWatch:
         """Text about to leave for a model; see `Watch.prompt`."""
         recorder = self._recorder
         if recorder.listening:
-            detail = {"text": text[:TEXT_KEPT], "length": len(text)}
+            detail = {"text": text[: recorder.kept], "length": len(text)}
             recorder.access(
                 "prompt",
                 "write",
@@ -59,7 +56,7 @@ class RecorderWatch:
         if not recorder.listening:
             return
         label = recorder.label(recipient)
-        detail = {"text": text[:TEXT_KEPT], "named": recipient is not None}
+        detail = {"text": text[: recorder.kept], "named": recipient is not None}
         recorder.access("outbound", "write", channel, "", new_owner=label, marks=recorder.marks(text), detail=detail)
         if label in recorder.observed:
             recorder.observed[label].append(text)
@@ -68,10 +65,12 @@ class RecorderWatch:
         """Something handed to a handler; see `Watch.event`."""
         recorder = self._recorder
         if recorder.listening:
-            recorder.access("event", "read", name, "", marks=recorder.marks(text), detail={"text": text[:TEXT_KEPT]})
+            recorder.access(
+                "event", "read", name, "", marks=recorder.marks(text), detail={"text": text[: recorder.kept]}
+            )
 
     def refused(self, sink: str, surface: str, reason: str) -> None:
         """A place the bot would not touch; see `Watch.refused`."""
         recorder = self._recorder
         if recorder.listening:
-            recorder.access(sink, "refuse", surface, "", detail={"reason": reason[:TEXT_KEPT]})
+            recorder.access(sink, "refuse", surface, "", detail={"reason": reason[: recorder.kept]})

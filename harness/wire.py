@@ -29,8 +29,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Play a plan. `limit` is in wall seconds. With `choices` the trace tells the waits for the outside even where the
-    plan has no tape. With `survey` the inventory is taken after the last step, with the
-    public functions of modules whose paths match these globs."""
+    plan has no tape. With `survey` the inventory is taken after the last step, with the public functions of modules
+    whose paths match these globs. With `paired` the run is one of a pair (`harness.pairs`)."""
 
     id: int
     plan: bytes
@@ -39,6 +39,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     plant: bool = False
     choices: bool = False
     survey: tuple[str, ...] | None = None
+    paired: bool = False
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -63,7 +64,8 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A job's end. `trace` is an encoded `Trace` when `status` is ``ok``, else empty and `detail` says why;
-    `inventory` is an encoded `Inventory` where the job asked for one.
+    `inventory` is an encoded `Inventory` where the job asked for one, `holdings` an encoded tuple of `Holding` where it
+    was one of a pair.
     `cpu_ms` is the processor time of the fork as a whole: its private folder, the plan, the encoding of the trace.
     `lessons` are for the zygote's probes, in their order (see `harness.probes.Learner`); they go no further."""
 
@@ -75,6 +77,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     cpu_ms: float = 0.0
     lessons: tuple[bytes, ...] = ()
     inventory: bytes = b""
+    holdings: bytes = b""
 
 
 Message = Ready | Failed | Done | Job

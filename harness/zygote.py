@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from harness import containment, offers, streams, survey, threads
+from harness import containment, holdings, offers, streams, survey, threads
 from harness.catalogue import make_target
 from harness.clock import VirtualClock, real_perf_counter
 from harness.errors import IsolationError
@@ -221,17 +221,22 @@ class _Server:
         shutil.copytree(self.folder / "template", private)
         try:
             surveyed: list[bytes] = []
+            held: list[bytes] = []
 
             def look() -> None:
+                if job.paired:
+                    held.append(msgspec.msgpack.encode(holdings.take(self.rig.target, plan.twins, private)))
                 if job.survey is not None:
                     taken = survey.take(self.rig.target, self.rig.probes, private, job.survey)
                     surveyed.append(msgspec.msgpack.encode(taken))
 
-            trace = self.rig.play(plan, private, observe=job.observe, plant=job.plant, choices=job.choices, look=look)
+            trace = self.rig.play(
+                plan, private, observe=job.observe, plant=job.plant, choices=job.choices, look=look, paired=job.paired
+            )
             lessons = tuple(p.lessons() if isinstance(p, Learner) else b"" for p in self.rig.probes)
             return Done(
                 id=job.id, status="ok", trace=msgspec.msgpack.encode(trace, enc_hook=_plain), lessons=lessons,
-                inventory=surveyed[0] if surveyed else b"",
+                inventory=surveyed[0] if surveyed else b"", holdings=held[0] if held else b"",
             )  # fmt: skip
         finally:
             os.chdir(self.folder)

@@ -197,6 +197,7 @@ def _soundness(report: dict[str, Any]) -> str:
         f"{words.controls(sound['controls'], sound['false_positives'])}; "
         f"{words.plural(sound['clean_plans'], 'plan')} without a finding"
         + ("" if sound["bound95"] is None else f" (95 % bound {sound['bound95']:.2%} a plan)"),
+        words.pairs(sound.get("pairs", {})),
     ]
     return _fold("How far the harness can be believed", lines)
 

@@ -216,7 +216,8 @@ class RequirementReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SoundnessReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the harness can be believed; `bound95` is the 95 % bound on false positives a clean plan."""
+    """How far the harness can be believed; `bound95` is the 95 % bound on false positives a clean plan, `pairs` counts
+    plans played as pairs and what came of it."""
 
     faults: int = 0
     killed: int = 0
@@ -227,6 +228,7 @@ class SoundnessReport(msgspec.Struct, frozen=True, kw_only=True):
     bound95: float | None = None
     probes: dict[str, bool] = {}
     overlays: tuple[OverlayRecord, ...] = ()
+    pairs: dict[str, int] = {}
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -182,6 +183,22 @@ def controls(tried: int | None, false_positives: int | None) -> str:
     if tried is None or false_positives is None:
         return "false positives on controls (odd but right behaviour) were not measured by this run"
     return f"{plural(false_positives, 'false positive')} in {plural(tried, 'control')} (odd but right behaviour)"
+
+
+def pairs(counts: Mapping[str, int]) -> str:
+    """What came of playing plans as pairs: one tenant beside the other, alone, and beside other secrets."""
+    held = sum(count for result, count in counts.items() if result != "plans")
+    if not held:
+        return "whether one tenant feels the other was not tried (no plan was played as a pair)"
+    told = {
+        "equal": "{} equal",
+        "moved": "{} equal until the other moved something in time",
+        "explained": "{} differed by a leak that another rule shows",
+        "differs": "{} differed",
+        "lost": "{} did not end",
+    }
+    said = ", ".join(text.format(counts[result]) for result, text in told.items() if counts.get(result))
+    return f"{plural(counts.get('plans', 0), 'plan')} played as pairs, {plural(held, 'comparison')}: {said}"
 
 
 def plural(count: int, one: str, many: str = "") -> str:

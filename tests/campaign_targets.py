@@ -96,6 +96,19 @@ class LeakyTarget(SoundTarget):
         ]
 
 
+class CountingTarget(SoundTarget):
+    """Says how many replies it has given, to whomever: nobody's secret, and yet one tenant feels the other."""
+
+    replies = 0
+
+    def actions(self) -> Sequence[Action]:
+        return [Action(entry="api", name="echo", payload={"text": "text"})]
+
+    def reply(self, who: Principal, text: str) -> str:
+        self.replies += 1
+        return f"{text} ({self.replies} so far)"
+
+
 class BlindTarget(SoundTarget):
     """Its planted prompt is never told."""
 

@@ -248,6 +248,7 @@ def make_record(size: int = 24, leaks: int = 8, **changes: Any) -> RunRecord:
             bound95=0.001,
             probes=dict.fromkeys(SINKS, True),
             overlays=overlays,
+            pairs={"plans": 30, "equal": 57, "moved": 2, "differs": 1},
         ),
         "performance": Performance(plans_per_second=27.5, overhead_ratio=1.42, fork_ms=11.2),
         "requirements": (

@@ -22,7 +22,7 @@ SCHEMA = Path(model.__file__).parent / "schema" / "report-1.schema.json"
 PROMISED = {
     "run": "target target_version harness_version profile seed python plans steps seconds overlays",
     "summary": "open closed inert not_exercised not_applicable waived findings",
-    "soundness": "faults killed right_rule controls false_positives clean_plans bound95",
+    "soundness": "faults killed right_rule controls false_positives clean_plans bound95 pairs",
     "performance": "plans_per_second overhead_ratio fork_ms",
 }
 

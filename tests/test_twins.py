@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
@@ -166,3 +167,14 @@ def test_the_animation_is_a_gif_that_carries_its_canary_in_the_marked_family_onl
     assert marked.pictures["animation"].endswith(b"\x3b")
     assert marked.secrets["animation"].encode() in marked.pictures["animation"]
     assert equal.secrets["animation"].encode() not in equal.pictures["animation"]
+
+
+@pytest.mark.parametrize("pictures", ["equal", "marked"])
+def test_with_other_secrets_b_stays_who_it_is_and_a_stays_the_same(pictures: Literal["equal", "marked"]) -> None:
+    plain = make_twins(TwinSpec(pictures=pictures))
+    others = make_twins(TwinSpec(pictures=pictures, others=1))
+    assert others.a == plain.a
+    assert others.b.identity() == plain.b.identity() and others.b.user == plain.b.user
+    assert not set(others.b.secrets.values()) & {*plain.b.secrets.values(), *plain.a.secrets.values()}
+    assert others.b.credential != plain.b.credential and others.b.display != plain.b.display
+    assert others.b.pictures["picture"] != plain.b.pictures["picture"] and others.b.numbers != plain.b.numbers

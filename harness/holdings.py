@@ -1,0 +1,128 @@
+"""What a principal holds when a run ends: its rows and its files. Taken in the fork of a run that is one of a pair."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from harness.principal import Label, Twins, TwinSpec
+from harness.target import Target
+
+_MAGIC = b"SQLite format 3\x00"
+_BESIDE = ("-wal", "-shm", "-journal")
+"""Endings of what a database keeps beside its file."""
+
+LONGEST = 1 << 20
+"""Bytes of a file that are compared as text; a longer one by its digest."""
+
+
+class Holding(msgspec.Struct, frozen=True, array_like=True):
+    """A row (`surface` its table, `key` its primary key as accesses name it) or a file (`surface` and `key` its path
+    below the private folder), with its content. A row's content is ``column=value`` by column, without the number that
+    the database gave it and without the rows' numbers that it refers to."""
+
+    sink: str
+    surface: str
+    key: str
+    text: str
+
+
+def take(target: Target, spec: TwinSpec, folder: Path, label: Label = "A") -> tuple[Holding, ...]:
+    """Everything under `folder` whose owner columns or path name that twin, in a stable order."""
+    twins = target.twins(spec)
+    return (*_rows(target, twins, folder, label), *_files(target, twins, folder, label))
+
+
+def _rows(target: Target, twins: Twins, folder: Path, label: Label) -> Iterator[Holding]:
+    owners = target.facts().owner_columns
+    for path in _walk(folder):
+        if not _is_database(path):
+            continue
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0)
+        try:
+            names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
+            for (table,) in names:
+                yield from _of_table(connection, table, owners, twins, label)
+        except sqlite3.Error:
+            continue  # torn by an injected failure: there is nothing to hold
+        finally:
+            connection.close()
+
+
+def _of_table(
+    connection: sqlite3.Connection, table: str, owners: dict[str, str], twins: Twins, label: Label
+) -> Iterator[Holding]:
+    quoted = '"' + table.replace('"', '""') + '"'
+    described = connection.execute(f"PRAGMA table_info({quoted})").fetchall()
+    columns = [row[1] for row in described]
+    owned = [(index, owners[column]) for index, column in enumerate(columns) if column in owners]
+    if not owned:
+        return
+    # What names a row to accesses: its primary key, else its number.
+    keys = ['"' + row[1].replace('"', '""') + '"' for row in described if row[5]] or ["rowid"]
+    numbers = set(_row_numbers(connection, table))
+    for row in connection.execute(f"SELECT *, {', '.join(keys)} FROM {quoted}"):
+        identity = {field: None if row[index] is None else str(row[index]) for index, field in owned}
+        if twins.label_of(identity) != label:
+            continue
+        kept = [f"{column}={value!r}" for column, value in zip(columns, row, strict=False) if column not in numbers]
+        yield Holding("row", table, ",".join(map(str, row[len(columns) :])), "\n".join(kept))
+
+
+def _row_numbers(connection: sqlite3.Connection, table: str) -> Iterator[str]:
+    """Columns that hold a row's number: the table's own, and those that refer to another's."""
+    own = _own_number(connection, table)
+    if own:
+        yield own
+    quoted = '"' + table.replace('"', '""') + '"'
+    for link in connection.execute(f"PRAGMA foreign_key_list({quoted})").fetchall():
+        parent = _own_number(connection, link[2])
+        if parent and link[4] in (None, parent):
+            yield link[3]
+
+
+def _own_number(connection: sqlite3.Connection, table: str) -> str:
+    quoted = '"' + table.replace('"', '""') + '"'
+    keys = [row for row in connection.execute(f"PRAGMA table_info({quoted})").fetchall() if row[5]]
+    return str(keys[0][1]) if len(keys) == 1 and str(keys[0][2]).upper() == "INTEGER" else ""
+
+
+def _files(target: Target, twins: Twins, folder: Path, label: Label) -> Iterator[Holding]:
+    for path in _walk(folder):
+        name = str(path.relative_to(folder))
+        identity = target.owner_of_path(name)
+        if twins.label_of(None if identity is None else dict(identity)) == label and not _is_database(path):
+            yield Holding("file", name, name, _content(path))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(place) / name for name in sorted(names))
+
+
+def _is_database(path: Path) -> bool:
+    if path.name.endswith(_BESIDE):
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
+
+
+def _content(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return type(error).__name__
+    try:
+        text = data[:LONGEST].decode("utf-8")
+    except UnicodeDecodeError:
+        text = ""
+    return text if text and len(data) <= LONGEST else hashlib.sha256(data).hexdigest()

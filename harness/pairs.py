@@ -1,0 +1,246 @@
+"""Pairs: one plan played with A beside B, with A beside a B that has other secrets, and with A alone.
+
+Nothing that A observes may tell these runs apart. Every draw is keyed by whom the code acts for, the loop is
+deterministic, and every step starts at the virtual time at which it did in the first run, so that B's absence moves
+nothing by itself. Time on the clock is out of scope: where B made one of A's own doings happen earlier or later (it
+kept a queue busy, say), what follows is not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal
+
+import msgspec
+
+from harness.finding import Finding
+from harness.forgery import places
+from harness.observed import observations
+from harness.offers import OTHER
+from harness.plan import Plan, Step
+from harness.pool import Outcome, Pool
+from harness.principal import Label
+from harness.rules import interference
+from harness.rules._evidence import Evidence
+from harness.rules.interference import Run, Variant
+from harness.target import Facts
+from harness.trace import StepRecord, Trace
+from harness.zygote import EPOCH
+
+AFTER = 0.001
+"""Virtual seconds by which a step starts after the end of what it waited for."""
+
+PATIENCE = 60.0
+"""Virtual seconds after the last step's start for which a pair waits for steps that do not end."""
+
+NOTHING = Step(entry="world", action="advance", payload={"seconds": 0})
+"""What stands for a step of B's when B does nothing: later steps keep their numbers."""
+
+KEPT = 1000
+"""Plans kept as candidates for pairs."""
+
+VARIANTS: tuple[Variant, ...] = ("alone", "others")
+
+Judge = Callable[[Trace], list[Finding]]
+Result = Literal["equal", "moved", "explained", "differs", "lost"]
+
+
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of holding A beside B against one variant. ``equal``: A observed the same; ``moved``: only what comes
+    after a shift in time differs; ``explained``: another rule shows why; ``differs``: `finding` says where they part;
+    ``lost``: one of the runs did not end. `outcome` is of the run beside B, or of the one that was lost."""
+
+    plan: Plan
+    variant: Variant
+    result: Result
+    outcome: Outcome
+    finding: Finding | None = None
+
+
+def pairable(plan: Plan) -> bool:
+    """Whether the plan can be played as a pair: two tenants, both at work, and no failure that strikes by a count over
+    both of them."""
+    if "T" not in plan.twins.dimension or plan.twins.others:
+        return False
+    if any((step.entry, step.action) == ("world", "fail") and step.who is None for step in plan.steps):
+        return False
+    if any((step.entry, step.action) == ("world", "cancel") for step in plan.steps):
+        return False  # what is in flight when it strikes is a matter of time
+    return {"A", "B"} <= {step.who for step in plan.steps}
+
+
+def timed(plan: Plan, records: Sequence[StepRecord]) -> Plan:
+    """`plan` without waits for other steps: each starts when it did in a run that left `records`. Of the tape only
+    delays remain, which do not count what others do. Steps for which the harness takes from the other twin are left
+    out."""
+    known = {record.index: record for record in records}
+    steps: list[Step] = []
+    now: float | None = None
+    for index, step in enumerate(plan.steps):
+        record = known.get(index)
+        gap = step.gap
+        if record is not None and now is not None:
+            gap = round(max(0.0, record.started - now) + (AFTER if step.join else 0.0), 6)
+        kept = NOTHING if step.who and _takes_from_the_other(step) else step
+        steps.append(msgspec.structs.replace(kept, gap=gap, join=False))
+        if record is not None:
+            now = record.ended if _waits(step) else record.started
+    if now is not None:
+        rest = min(PATIENCE, max((record.ended for record in records), default=now) - now)
+        if rest > 0:
+            steps.append(Step(entry="world", action="advance", payload={"seconds": round(rest + AFTER, 6)}))
+    tape = tuple(deviation for deviation in plan.tape if deviation.kind == "delay")
+    return msgspec.structs.replace(plan, steps=tuple(steps), tape=tape)
+
+
+def _takes_from_the_other(step: Step) -> bool:
+    """Whether the harness itself fills the step with what only the other twin has: found ids, its credential."""
+    return step.payload.get("ids") == OTHER or any(field == "credential" for _, field in places(step.payload))
+
+
+def _waits(step: Step) -> bool:
+    return (step.entry, step.action) == ("world", "advance")
+
+
+def swapped(plan: Plan) -> Plan:
+    """`plan` with A and B in each other's places: A is always the one who observes."""
+    places: dict[Label | None, Label | None] = {"A": "B", "B": "A", None: None}
+    tape = tuple(
+        msgspec.structs.replace(d, lineage=f"{places.get(who, who)}.{rest}") if dot else d
+        for d, (who, dot, rest) in ((d, d.lineage.partition(".")) for d in plan.tape)
+    )
+    steps = tuple(msgspec.structs.replace(step, who=places[step.who]) for step in plan.steps)
+    return msgspec.structs.replace(plan, steps=steps, tape=tape)
+
+
+def variant_of(plan: Plan, variant: Variant) -> Plan:
+    """The other run's plan."""
+    if variant == "others":
+        return msgspec.structs.replace(plan, twins=msgspec.structs.replace(plan.twins, others=1))
+    steps = tuple(msgspec.structs.replace(NOTHING, gap=step.gap) if step.who == "B" else step for step in plan.steps)
+    return msgspec.structs.replace(plan, steps=steps)
+
+
+def play(
+    pool: Pool, plans: Iterable[Plan], facts: Facts, judge: Judge, *,
+    variants: Sequence[Variant] = VARIANTS, stop: Callable[[], bool] = lambda: False,
+) -> Iterator[list[Pair]]:  # fmt: skip
+    """Play each plan beside B and in its variants, and hold the runs against each other; one list a plan, in order.
+    Once `stop()` is true no further run is started, and a plan of which one is missing is left out."""
+
+    def runs() -> Iterator[Plan]:
+        for plan in plans:
+            yield plan
+            for variant in variants:
+                yield variant_of(plan, variant)
+
+    gathered: list[Outcome] = []
+    for outcome in pool.map(runs(), paired=True, stop=stop):
+        gathered.append(outcome)
+        if len(gathered) == 1 + len(variants):
+            yield _held_against(gathered, variants, facts, judge)
+            gathered = []
+
+
+def judged(
+    pool: Pool, plans: Sequence[Plan], facts: Facts, judge: Judge, *, rule: str,
+    variants: Sequence[Variant] = VARIANTS, stop: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[Outcome, list[Finding]]]:  # fmt: skip
+    """Play each plan as findings of `rule` need it, as a pair or by itself: what came of it, and its findings."""
+    if rule != interference.RULE:
+        for outcome in pool.map(plans, stop=stop):
+            yield outcome, judge(outcome.trace) if outcome.trace is not None else []
+        return
+    for made in play(pool, plans, facts, judge, variants=variants, stop=stop):
+        lost = next((pair.outcome for pair in made if pair.result == "lost"), made[0].outcome)
+        yield lost, _distinct(pair.finding for pair in made if pair.finding is not None)
+
+
+def variants_of(finding: Finding) -> tuple[Variant, ...]:
+    """The variants that can show a finding again: the one that showed it."""
+    return tuple(variant for variant in VARIANTS if finding.variant in ("", variant))
+
+
+def _distinct(findings: Iterable[Finding]) -> list[Finding]:
+    first: dict[str, Finding] = {}
+    for finding in findings:
+        first.setdefault(finding.fingerprint, finding)
+    return list(first.values())
+
+
+def _held_against(outcomes: Sequence[Outcome], variants: Sequence[Variant], facts: Facts, judge: Judge) -> list[Pair]:
+    """The pairs of one plan: its first outcome against each of the others, in the order of `variants`."""
+    plan, beside = outcomes[0].plan, _run(outcomes[0], facts)
+    findings: list[Finding] | None = None
+    pairs = []
+    for variant, outcome in zip(variants, outcomes[1:], strict=True):
+        other = _run(outcome, facts)
+        if beside is None or other is None:
+            lost = outcomes[0] if beside is None else outcome
+            pairs.append(Pair(plan=plan, variant=variant, result="lost", outcome=lost))
+            continue
+        difference = interference.first_difference(beside.observations, other.observations)
+        result: Result = "equal"
+        found: Finding | None = None
+        if difference is not None:
+            findings = judge(beside.evidence.trace) if findings is None else findings
+            if interference.explained(difference, beside, other, findings):
+                result = "explained"
+            elif interference.moved_before(difference, interference.moves(beside.evidence, other.evidence)):
+                result = "moved"
+            else:
+                result, found = "differs", interference.finding(difference, beside, other, variant)
+        pairs.append(Pair(plan=plan, variant=variant, result=result, finding=found, outcome=outcomes[0]))
+    return pairs
+
+
+def _run(outcome: Outcome, facts: Facts) -> Run | None:
+    if outcome.trace is None:
+        return None
+    evidence = Evidence(outcome.trace, facts)
+    return Run(evidence, observations(evidence, outcome.holdings, EPOCH))
+
+
+class Pairing:
+    """Plans of a campaign that may be played as pairs, as they came, and what came of those that were."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self._timed: dict[str, Plan] = {}
+        self._clean: list[str] = []
+        self._leaky: list[str] = []
+
+    def add(self, plan: Plan, trace: Trace, *, clean: bool) -> None:
+        """Remember a plan that was played, if it can be a pair's. `clean`: it showed no finding."""
+        if not pairable(plan) or len(self._timed) >= KEPT:
+            return
+        name = plan.digest()
+        self._timed[name] = timed(plan, trace.steps)
+        (self._clean if clean else self._leaky).append(name)
+
+    def chosen(self, count: int) -> list[Plan]:
+        """`count` plans spread over what was played, A observing in one and B in the next; clean ones where there are
+        enough of them, since a leak explains all that comes after it."""
+        names = _spread(self._clean, count)
+        names += _spread(self._leaky, count - len(names))
+        plans = [self._timed[name] for name in names]
+        return [plan if index % 2 == 0 else swapped(plan) for index, plan in enumerate(plans)]
+
+    def both_ways(self, plans: Sequence[Plan]) -> list[Plan]:
+        """Those of `plans` that were played and can be a pair's, each with either twin observing."""
+        known = [self._timed[name] for name in (plan.digest() for plan in plans) if name in self._timed]
+        return [way for plan in known for way in (plan, swapped(plan))]
+
+    def count(self, made: Sequence[Pair]) -> None:
+        """Take down what came of one plan."""
+        self.counts["plans"] = self.counts.get("plans", 0) + 1
+        for pair in made:
+            self.counts[pair.result] = self.counts.get(pair.result, 0) + 1
+
+
+def _spread(names: Sequence[str], count: int) -> list[str]:
+    """`count` of `names`, evenly over all."""
+    if count <= 0 or not names:
+        return []
+    count = min(count, len(names))
+    return [names[index * len(names) // count] for index in range(count)]

@@ -1,0 +1,240 @@
+"""One tenant must not feel another: two runs of one plan are held against each other by what A observes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from fixtures.overlays._reference_presence import FAULTS
+from fixtures.targets.reference import ReferenceTarget
+from harness import pairs
+from harness.campaign import Campaign, Profile
+from harness.cli import main
+from harness.confirm import confirm
+from harness.finding import Finding
+from harness.judge import judge
+from harness.pairs import Pair
+from harness.plan import Plan, Step
+from harness.pool import Pool
+from harness.principal import TwinSpec
+from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
+from harness.rules.interference import RULE
+from harness.trace import Trace
+from harness.trials import try_fault
+from harness.witness import Witness, Witnessed, save
+from tests.campaign_targets import CountingTarget, SoundTarget
+
+SPEC = "fixtures.targets.reference:ReferenceTarget"
+TARGET = ReferenceTarget()
+FACTS = TARGET.facts()
+
+
+def step(who: str | None, action: str, text: str = "{message}", gap: float = 0.1, entry: str = "api") -> Step:
+    payload = {"slot": "picture"} if action == "picture" else {"text": text}
+    return Step(entry=entry, action=action, who=who, payload=payload, gap=gap)
+
+
+def wait(seconds: float) -> Step:
+    return Step(entry="world", action="advance", payload={"seconds": seconds})
+
+
+NOTES = (step("B", "command", "/note {command}"), step("A", "command", "/note {command}", gap=3), wait(3))
+TALK = (*(step(who, "mention", gap=2) for who in "BABABABA"), wait(9))
+AT_ONCE = (step("B", "mention"), step("A", "mention"), wait(9))
+TWICE = (
+    step("A", "command", "/note x"),
+    step("B", "command", "/note x"),
+    step("A", "command", "/note y", gap=5),
+    wait(3),
+)
+
+SHOWS: dict[str, tuple[Step, ...]] = {
+    "notes-counted-for-all": NOTES,
+    "order-by-turn-of-all": NOTES,
+    "message-ids-in-one-sequence": AT_ONCE,
+    "rate-limit-for-all": TALK,
+    "budget-for-all": TALK,
+    "welcome-forgotten": TWICE,
+    "every-third-unanswered": (*(step(who, "mention", gap=8) for who in "BBA"), wait(9)),
+    "cooldown-for-all": (step("B", "command", "/note x"), step("A", "command", "/note y", gap=0.5), wait(3)),
+    "one-random-pool": NOTES,
+    "busy-for-all": AT_ONCE,
+    "names-from-one-list": NOTES,
+    "one-tag-for-all": NOTES,
+}
+
+SAYS = (("mention", "{message}"), ("command", "/note {command}"), ("text", "{name} says {message}"))
+
+SHARED_WORK: dict[str, tuple[Step, ...]] = {
+    "one worker for all pictures": (step("B", "picture"), step("A", "picture"), step("A", "mention"), wait(20)),
+    "everything at once": (*(step(who, *said, gap=0.0) for said in SAYS for who in "BA"), wait(20)),
+    "timers that serve all": (
+        *(step(who, "mention") for who in "BA"),
+        *(Step(entry="timer", action="tick", payload={"task": task}) for task in ("topics", "statistics", "autosave")),
+        wait(330),
+    ),
+}
+
+TENANTS = TwinSpec()
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    with Pool(SPEC, jobs=2) as pool:
+        yield pool
+
+
+def of(trace: Trace) -> list[Finding]:
+    return judge(trace, FACTS)
+
+
+def play(pool: Pool, *steps: Step, overlay: str = "", twins: TwinSpec = TENANTS) -> list[Pair]:
+    plan = Plan(twins=twins, steps=steps, overlays=(overlay,) if overlay else ())
+    return next(pairs.play(pool, [plan], FACTS, of))
+
+
+def test_every_fault_has_a_plan_that_shows_it() -> None:
+    assert {fault.name for fault in FAULTS} == set(SHOWS)
+    assert {fault.rule for fault in FAULTS} == {RULE} and len(FAULTS) >= 8
+
+
+@pytest.mark.parametrize("name", SHOWS)
+def test_a_fault_without_canary_or_foreign_access_is_found_by_interference_alone(pool: Pool, name: str) -> None:
+    alone, others = play(pool, *SHOWS[name], overlay=name)
+    assert alone.result == "differs" and alone.finding is not None
+    assert (alone.finding.rule, alone.finding.source, alone.finding.observer) == (RULE, "B", "A")
+    assert alone.finding.site.file.endswith(".py") and "when B does nothing" in alone.finding.message
+    assert alone.outcome.trace is not None and of(alone.outcome.trace) == []
+    fault = next(fault for fault in FAULTS if fault.name == name)
+    assert fault.speaks_of(RULE, alone.finding.surface)
+    # How often B does something is what A feels, and of one fault what B's users are called.
+    assert others.result == ("differs" if name == "one-tag-for-all" else "equal")
+    assert others.finding is None or others.finding.fingerprint == alone.finding.fingerprint
+
+
+@pytest.mark.parametrize("name", SHOWS)
+def test_without_the_fault_the_same_steps_are_silent(pool: Pool, name: str) -> None:
+    assert {pair.result for pair in play(pool, *SHOWS[name])} <= {"equal", "moved"}
+
+
+@pytest.mark.parametrize("name", SHARED_WORK)
+@pytest.mark.parametrize("dimension", ["T", "TA"])
+def test_correct_shared_workers_are_silent(pool: Pool, name: str, dimension: str) -> None:
+    made = play(pool, *SHARED_WORK[name], twins=TwinSpec(dimension=dimension, pictures="marked"))
+    assert [pair.finding for pair in made] == [None, None]
+    assert made[1].result == "equal"
+
+
+def test_a_leak_that_another_rule_shows_is_no_second_finding(pool: Pool) -> None:
+    # A's reply holds what B wrote: history-by-group is foreign-read's, and all that follows from it.
+    steps = (step("B", "mention"), step("A", "mention", gap=9), wait(9))
+    made = play(pool, *steps, overlay="history-by-group")
+    assert {pair.result for pair in made} == {"explained"}
+
+
+def test_the_message_puts_both_runs_side_by_side(pool: Pool) -> None:
+    alone, _ = play(pool, *NOTES, overlay="notes-counted-for-all")
+    assert alone.finding is not None
+    message = alone.finding.message
+    beside, _, without = message.partition("when B does nothing")
+    assert "(2 answers so far)" in beside and "(1 answers so far)" in without
+
+
+def test_a_witness_is_one_plan_and_replays_to_the_same_fingerprint(pool: Pool, tmp_path: Path) -> None:
+    alone, _ = play(pool, *NOTES, overlay="one-random-pool")
+    assert alone.finding is not None
+    again, _ = play(pool, *NOTES, overlay="one-random-pool")
+    assert again.finding is not None and again.finding.fingerprint == alone.finding.fingerprint
+    found = Witness(
+        fingerprint=alone.finding.fingerprint, target=SPEC, target_version=TARGET.version(), rule=RULE,
+        message=alone.finding.message, plan=alone.plan,
+    )  # fmt: skip
+    shown = CliRunner().invoke(main, ["replay", str(save(found, tmp_path)), "--times", "2", "--explain"])
+    assert shown.exit_code == 1, shown.output
+    assert "shown in 2 of 2 replays" in shown.output and "violation" in shown.output
+    gone = msgspec.structs.replace(found, plan=msgspec.structs.replace(found.plan, overlays=()))
+    shown = CliRunner().invoke(main, ["replay", str(save(gone, tmp_path))])
+    assert shown.exit_code == 0 and "shown in 0 of 1 replays" in shown.output
+
+
+class Ground:
+    """What confirming a finding needs, and no campaign around it."""
+
+    facts = FACTS
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.found: dict[str, Witnessed] = {}
+        self.touched: dict[str, frozenset[str]] = {}
+        self.pairing = pairs.Pairing()
+
+    def judge(self, trace: Trace) -> list[Finding]:
+        return of(trace)
+
+    def shows(self, fingerprint: str, plans: list[Plan], rule: str) -> list[bool]:
+        played = pairs.judged(self.pool, plans, FACTS, of, rule=rule, variants=("alone",))
+        return [any(f.fingerprint == fingerprint for f in findings) for _, findings in played]
+
+
+def test_a_witness_of_a_pair_is_made_small_and_confirmed(pool: Pool) -> None:
+    steps = (step("A", "mention"), step("B", "text"), *NOTES, step("B", "picture"))
+    alone, _ = play(pool, *steps, overlay="notes-counted-for-all")
+    assert alone.finding is not None
+    ground = Ground(pool)
+    ground.found[alone.finding.fingerprint] = Witnessed(alone.finding, alone.plan, {"api"}, {"T"})
+    confirm(ground, 2, 60, lambda fingerprint, hits, replays: None)  # type: ignore[arg-type]
+    [small] = ground.found.values()
+    assert [s.action for s in small.plan.steps] == ["command", "command"]
+    assert small.replays == (2, 2)
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_the_trial_of_a_fault_plays_the_tour_in_pairs_with_either_twin_observing(pool: Pool, swap: bool) -> None:
+    first = pairs.swapped(Plan(steps=NOTES)) if swap else Plan(steps=NOTES)
+    tour = [Plan(steps=(step("A", "text"), step("B", "text"))), first]
+    ground = Ground(pool)
+    for plan in tour:
+        trace = pool.run(plan).trace
+        assert trace is not None
+        ground.pairing.add(plan, trace, clean=True)
+    faults = {fault.name: fault for fault in FAULTS}
+    made = try_fault(ground, faults["one-random-pool"], tour, small=False)  # type: ignore[arg-type]
+    assert made.killed and made.right_rule and "lucky number" in made.detail
+    elsewhere = msgspec.structs.replace(faults["one-random-pool"], surface="elsewhere")
+    made = try_fault(ground, elsewhere, tour, small=False)  # type: ignore[arg-type]
+    assert made.killed and not made.right_rule and made.detail == "instead: interference on api"
+
+
+RISKS = RiskMap(
+    items=(
+        RiskItem(
+            id="reply", group="g", generation="saas", module="tests", cells=(Cell(sink="outbound", entry="api"),),
+            defect="d", mitigation="m", places={"tiny": (Pattern(surface="wire"),)},
+        ),
+    )
+)  # fmt: skip
+
+
+def test_a_campaign_plays_some_plans_as_pairs_and_opens_the_item(tmp_path: Path) -> None:
+    few = Profile(plans=2, seconds=60, replays=2, overlays=False, pairs=4)
+    with Pool("tests.campaign_targets:CountingTarget", jobs=2) as tiny:
+        record = Campaign(tiny, CountingTarget(), RISKS, few).run()
+    [finding] = record.findings
+    assert (finding.rule, finding.items, finding.replays, finding.steps) == (RULE, ("reply",), (2, 2), 2)
+    assert record.items[0].verdict == "open"
+    assert record.soundness.pairs["plans"] >= 2 and record.soundness.pairs["differs"] >= 1
+    assert any(event.kind == "violation" for event in finding.timeline)
+    with Pool("tests.campaign_targets:SoundTarget", jobs=2) as tiny:
+        record = Campaign(tiny, SoundTarget(), RISKS, few).run()
+    assert record.findings == () and set(record.soundness.pairs) == {"plans", "equal"}
+
+
+def test_where_one_process_plays_all_plans_there_are_no_pairs() -> None:
+    few = Profile(plans=1, seconds=60, replays=1, overlays=False, pairs=4)
+    with Pool("tests.campaign_targets:SoundTarget", fork=False) as tiny:
+        record = Campaign(tiny, SoundTarget(), RISKS, few).run()
+    assert record.run.plans > 0 and record.soundness.pairs == {}

@@ -1,0 +1,238 @@
+"""How two runs of a plan are made and held against each other: plain data, without a bot."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import pairs
+from harness.observed import FOLDER, TIME, Observation, normal
+from harness.plan import Deviation, Plan, Step
+from harness.principal import TwinSpec
+from harness.rules._evidence import Evidence
+from harness.rules.interference import Difference, first_difference, moved_before, moves
+from harness.trace import Access, StepRecord
+from harness.zygote import EPOCH
+from tests.evidence_factory import FACTS, access, trace
+
+
+def seen(text: str = "hi", **fields: Any) -> Observation:
+    base: dict[str, Any] = {"sink": "outbound", "surface": "api", "at": 1.0, "seq": 0, "lineage": "A.0"}
+    return Observation(**{**base, **fields}, text=text)
+
+
+observations = st.lists(
+    st.builds(
+        seen, st.sampled_from(["hi", "ho", "bye"]), at=st.floats(0, 9), seq=st.integers(0, 50),
+        surface=st.sampled_from(["api", "web"]), lineage=st.sampled_from(["A.0", "A.1"]),
+    ),
+    max_size=6,
+).map(lambda found: sorted(found, key=lambda one: (one.at, one.seq)))  # fmt: skip
+
+
+@given(observations)
+def test_what_is_equal_does_not_part(found: list[Observation]) -> None:
+    assert first_difference(found, list(found)) is None
+
+
+@given(observations, st.floats(0, 100))
+def test_the_clock_alone_makes_no_difference(found: list[Observation], late: float) -> None:
+    assert first_difference(found, [msgspec.structs.replace(one, at=one.at + late) for one in found]) is None
+
+
+@given(observations, observations)
+def test_two_runs_part_at_the_same_time_from_either_side(mine: list[Observation], theirs: list[Observation]) -> None:
+    one, two = first_difference(mine, theirs), first_difference(theirs, mine)
+    assert (one is None) == (two is None)
+    if one is not None and two is not None:
+        assert one.at == pytest.approx(two.at, abs=1e-4)
+
+
+@given(observations, st.integers(0, 6), st.booleans())
+def test_what_is_in_one_run_only_is_found(found: list[Observation], place: int, beside: bool) -> None:
+    more = seen("only here", at=found[place].at if place < len(found) else 10.0)
+    longer = [*found[:place], more, *found[place:]]
+    difference = first_difference(longer, found) if beside else first_difference(found, longer)
+    assert difference is not None
+    assert (difference.beside if beside else difference.other) == more
+    assert (difference.other if beside else difference.beside) is None
+
+
+def test_a_changed_text_is_shown_with_what_stands_in_its_place() -> None:
+    mine = [seen("one"), seen("2 so far", at=2.0, lineage="A.1"), seen("x", at=3.0)]
+    theirs = [seen("one"), seen("other", at=2.0), seen("1 so far", at=2.0, lineage="A.1"), seen("y", at=3.0)]
+    difference = first_difference(mine, [theirs[0], *theirs[2:]])
+    assert difference == Difference(mine[1], theirs[2])
+
+
+def test_the_order_within_a_flow_counts_and_between_flows_it_does_not() -> None:
+    same = [seen("a"), seen("b", at=2.0)]
+    other = [seen("b"), seen("a", at=2.0)]
+    assert first_difference(same, other) == Difference(same[0], other[0])
+    apart = [seen("a"), seen("b", at=2.0, lineage="A.1")]
+    assert first_difference(apart, [seen("b", lineage="A.1"), seen("a", at=2.0)]) is None
+
+
+def test_what_comes_later_does_not_stand_in_the_place_of_what_is_missing() -> None:
+    later = seen("no second answer", at=5.0)
+    missing = seen("answer", at=2.0)
+    assert first_difference([later], [missing, seen("a second answer", at=5.0)]) == Difference(None, missing)
+
+
+def test_what_is_held_parts_at_the_later_last_write() -> None:
+    # Alone the row was last written at the start; the answer was other before B's doing reached the row.
+    mine = [seen("answer", at=3.0), seen("used=1", at=5.0, sink="row", surface="emoji")]
+    theirs = [seen("used=0", at=0.4, sink="row", surface="emoji"), seen("another", at=3.0)]
+    assert first_difference(mine, theirs) == Difference(mine[0], theirs[1])
+    held = first_difference(mine[1:], theirs[:1])
+    assert held == Difference(mine[1], theirs[0]) and held.at == 5.0
+
+
+def run(*accesses: Access) -> Evidence:
+    return Evidence(trace(*accesses), FACTS)
+
+
+def read(time: float, surface: str = "notes", **fields: Any) -> Access:
+    return access(time=time, surface=surface, **fields)
+
+
+def test_what_b_delayed_is_no_ground_for_a_finding() -> None:
+    found = moves(run(read(1.0), read(2.5, "queue")), run(read(1.0), read(2.0, "queue")))
+    assert [(move.at, move.beside, move.other) for move in found] == [(2.0, 1, 1)]
+    late, early = Difference(seen(at=3.0, seq=9), None), Difference(seen(at=1.5, seq=0), None)
+    assert moved_before(late, found) and not moved_before(early, found)
+
+
+def test_what_happens_more_often_has_not_moved() -> None:
+    assert moves(run(read(1.0), read(2.0), read(3.0)), run(read(1.0), read(3.0))) == []
+
+
+def test_what_a_difference_brings_about_in_its_moment_does_not_excuse_it() -> None:
+    # Beside B one more thing happens, and so the next one comes later.
+    beside, alone = run(read(2.0, "extra"), read(2.3, "next")), run(read(2.0, "next"))
+    found = moves(beside, alone)
+    assert found and not moved_before(Difference(seen(at=2.0, seq=0), None), found)
+    assert moved_before(Difference(seen(at=2.0, seq=5), None), [msgspec.structs.replace(found[0], beside=1)])
+
+
+def test_flows_that_overtake_each_other_in_one_moment_have_moved() -> None:
+    first, second = read(1.0, "one"), read(1.0, "two", lineage="A.1", step=1)
+    found = moves(run(first, second), run(second, first))
+    assert [move.at for move in found] == [1.0]
+    # Within one flow the order is what the code does, not when.
+    assert moves(run(first, read(1.0, "two")), run(read(1.0, "two"), first)) == []
+
+
+def test_what_b_does_at_other_times_is_b_s_business() -> None:
+    theirs = {"actor": "B", "ambient": "B", "lineage": "B.0"}
+    assert moves(run(read(1.0, **theirs)), run(read(2.0, **theirs))) == []
+
+
+DAY = datetime.datetime.fromtimestamp(EPOCH, datetime.UTC)
+
+
+@given(st.floats(0, 86400 * 30))
+def test_times_of_the_run_are_all_alike(seconds: float) -> None:
+    moment = DAY + datetime.timedelta(seconds=seconds)
+    for text in (
+        moment.isoformat(), moment.strftime("%Y-%m-%d %H:%M"), moment.strftime("%Y%m%d_%H%M%S"),
+        moment.strftime("%Y/%m/%d"), moment.strftime("%H:%M:%S"), f"{EPOCH + seconds:.3f}", f"{int(EPOCH + seconds)}",
+        f"{int((EPOCH + seconds) * 1000)}",
+    ):  # fmt: skip
+        assert normal(f"seen={text}, twice", EPOCH) == f"seen={TIME}, twice", text
+
+
+@pytest.mark.parametrize("text", ["3 notes", "message-101", "482722724", "1999-12-31", "9767225600", "a1767225601b"])
+def test_numbers_and_dates_that_are_no_time_of_the_run_stay(text: str) -> None:
+    assert normal(text, EPOCH) == text
+
+
+def test_the_folder_of_a_run_is_the_same_in_every_run() -> None:
+    told = [f'{{"path": "/tmp/x/isolation-{name}/plugins"}}' for name in ("8zm7aei7/run-34", "8zm7aei7/run-36")]
+    assert {normal(text, EPOCH) for text in told} == {f'{{"path": "{FOLDER}/plugins"}}'}
+
+
+@given(st.text())
+def test_what_is_normal_stays_normal(text: str) -> None:
+    assert normal(normal(text, EPOCH), EPOCH) == normal(text, EPOCH)
+
+
+def step(who: str | None, **fields: Any) -> Step:
+    return Step(**{"entry": "api", "action": "text", "payload": {"text": "hi"}, **fields}, who=who)
+
+
+def ran(index: int, started: float, ended: float, who: str | None = "A") -> StepRecord:
+    return StepRecord(
+        index=index, entry="api", action="text", who=who, first_seq=0, last_seq=0, started=started, ended=ended
+    )
+
+
+def test_steps_start_when_they_did_and_wait_for_nobody() -> None:
+    plan = Plan(
+        steps=(step("A"), step("B", gap=0.5), step("A", join=True)),
+        tape=(Deviation(kind="hold", lineage="A.0"), Deviation(kind="delay", lineage="A.2")),
+    )
+    made = pairs.timed(plan, [ran(0, 1.0, 1.2), ran(1, 1.5, 4.0, "B"), ran(2, 4.0, 6.0)])
+    assert [(s.who, s.gap, s.join) for s in made.steps[:3]] == [("A", 0, False), ("B", 0.5, False), ("A", 2.501, False)]
+    assert made.steps[3].payload["seconds"] == pytest.approx(2.001) and made.steps[3].entry == "world"
+    assert [d.kind for d in made.tape] == ["delay"]
+
+
+def test_b_alone_keeps_the_numbers_and_times_of_a_s_steps() -> None:
+    plan = Plan(steps=(step("B"), step("A", gap=2.0), step("B", gap=1.0)))
+    alone = pairs.variant_of(plan, "alone")
+    assert [(s.who, s.gap, s.entry) for s in alone.steps] == [
+        (None, 0, "world"),
+        ("A", 2.0, "api"),
+        (None, 1.0, "world"),
+    ]
+    others = pairs.variant_of(plan, "others")
+    assert others.steps == plan.steps and others.twins == TwinSpec(others=1)
+
+
+def test_the_harness_takes_nothing_from_the_other_for_a_pair() -> None:
+    crossed = step("A", payload={"ids": "other", "pick": 0})
+    lent = step("B", payload={"text": "hi", "extra": {"key": "{other.credential}"}})
+    public = step("A", payload={"extra": {"tenant": "{other.tenant}"}})
+    made = pairs.timed(Plan(steps=(crossed, lent, public)), [])
+    assert [s.who for s in made.steps] == [None, None, "A"]
+
+
+steps = st.lists(st.builds(step, st.sampled_from(["A", "B", None])), max_size=5).map(tuple)
+
+
+@given(steps, st.lists(st.builds(Deviation, kind=st.just("delay"), lineage=st.sampled_from(["A.0", "B.1", "timer"]))))
+def test_twice_in_each_other_s_place_is_where_they_were(made: tuple[Step, ...], tape: list[Deviation]) -> None:
+    plan = Plan(steps=made, tape=tuple(tape))
+    assert pairs.swapped(pairs.swapped(plan)) == plan
+    assert [s.who for s in pairs.swapped(plan).steps] == [{"A": "B", "B": "A"}.get(s.who or "") for s in made]
+
+
+@pytest.mark.parametrize(
+    ("plan", "fits"),
+    [
+        (Plan(steps=(step("A"), step("B"))), True),
+        (Plan(steps=(step("A"),)), False),
+        (Plan(steps=(step("A"), step("B")), twins=TwinSpec(dimension="C")), False),
+        (Plan(steps=(step("A"), step("B"), step(None, entry="world", action="fail"))), False),
+        (Plan(steps=(step("A"), step("B"), step("A", entry="world", action="cancel"))), False),
+    ],
+)
+def test_only_two_tenants_at_work_make_a_pair(plan: Plan, fits: bool) -> None:
+    assert pairs.pairable(plan) is fits
+
+
+def test_clean_plans_are_taken_first_and_both_twins_observe() -> None:
+    chosen = pairs.Pairing()
+    for number in range(8):
+        plan = Plan(seed=number, steps=(step("A"), step("B")))
+        chosen.add(plan, trace(), clean=number % 2 == 0)
+    taken = chosen.chosen(6)
+    assert [plan.seed for plan in taken] == [0, 2, 4, 6, 1, 5]
+    assert [plan.steps[0].who for plan in taken] == ["A", "B"] * 3
+    assert chosen.chosen(0) == []
