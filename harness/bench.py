@@ -17,12 +17,13 @@ from pathlib import Path
 import msgspec
 
 from harness import riskmap, strategies
-from harness.campaign import Campaign, Profile
+from harness.campaign import Campaign
 from harness.clock import VirtualClock
 from harness.loop import IsolationLoop
 from harness.plan import Plan, Step
 from harness.pool import Pool
 from harness.principal import TwinSpec
+from harness.profiles import Profile
 from harness.scanner import TokenScanner
 from harness.target import Target, states_of
 

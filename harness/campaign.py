@@ -7,90 +7,39 @@ import fnmatch
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 import msgspec
 
 import harness
-from harness import contrast, pairs, requirement, strategies
+from harness import contrast, pairs, requirement, soundness, strategies
+from harness.assembling import finding_record, item_records, median
 from harness.confirm import confirm
 from harness.coverage import Coverage
-from harness.errors import SoundnessError
 from harness.exploring import IN_CAMPAIGNS, SHARE, Explorer
 from harness.finding import Finding
 from harness.inventory import Table
 from harness.judge import judge, proven
 from harness.plan import Plan
 from harness.pool import Outcome, Pool
-from harness.record import (
-    CallRecord,
-    ErrorRecord,
-    FindingRecord,
-    OverlayRecord,
-    Performance,
-    RunInfo,
-    RunRecord,
-    Soundness,
-)
+from harness.profiles import PAIRING, Profile, Progress
+from harness.record import CallRecord, ErrorRecord, OverlayRecord, Performance, RunInfo, RunRecord, Soundness
 from harness.requirement import Evidence, Requirement
 from harness.riskmap import RiskMap, load
 from harness.surfaces import Surfaces, unclaimed
 from harness.target import Target, states_of
-from harness.timeline import timeline
-from harness.trace import Trace
+from harness.trace import Fault, Trace
 from harness.trials import try_fault, try_fix
-from harness.verdict import Matcher, attribute, decide
-from harness.witness import Witness, Witnessed, save
-
-PLANTED = {
-    "row": ("read", "write", "delete"), "key": ("read", "write"), "file": ("read", "write", "delete"),
-    "log": ("write",), "config": ("read",), "prompt": ("write",), "outbound": ("write",),
-}  # fmt: skip
-"""What each probe must have seen of its planted access before a campaign is believed."""
-
+from harness.verdict import Matcher, attribute
+from harness.witness import Witnessed
 
 TURN = 40
 """Plans of the tour and generated ones between two turns of exploring."""
 
+EXPLORING = 0.25
+"""Share of the time that exploring has while the tour is under way: what the tour does not reach, nothing does."""
+
 TOUCHED = 400
 """Plans of which the surfaces they touched are kept, so that a fault is tried on those nearest to it first."""
-
-
-PAIRING = 0.15
-"""Share of a campaign's time that is kept for pairs, where it plays any."""
-
-
-class Profile(msgspec.Struct, frozen=True):
-    """How much a campaign does. `plans` are generated ones, beside the tour; `seconds` is wall time after which no
-    further plan is started; `replays` per witness; `overlays` whether faults and fixes are tried as well; `confirming`
-    is wall time for making witnesses small, `trying` for overlays (those that come too late are named as not tried).
-    `pairs` is how many plans are played as pairs, for which plans leave `PAIRING` of the time."""
-
-    plans: int
-    seconds: float
-    replays: int
-    overlays: bool
-    confirming: float = 60
-    trying: float = 3600
-    pairs: int = 0
-
-
-PROFILES = {
-    "quick": Profile(plans=150, seconds=60, replays=3, overlays=False, pairs=10),
-    "ci": Profile(plans=1200, seconds=170, replays=10, overlays=True, confirming=100, trying=150, pairs=60),
-    "nightly": Profile(plans=12000, seconds=1800, replays=10, overlays=True, confirming=600, pairs=600),
-}
-
-
-class Progress(msgspec.Struct):
-    """Where a campaign stands; handed to the `report` callback after every plan."""
-
-    phase: str = "boot"
-    plans: int = 0
-    total: int = 0
-    steps: int = 0
-    findings: int = 0
-    seconds_left: float = 0.0
 
 
 class Campaign:
@@ -161,7 +110,7 @@ class Campaign:
         claimed = self.riskmap.dimensions(self.facts.name, self.facts.generation)
         states = states_of(self.target)
         tour = strategies.tour(actions, claimed, self.facts.hostile, states)
-        self.check_soundness(tour)
+        soundness.check(self.pool, tour, self.probes, self._fault)
         asked = requirement.plans(self.requirements, self.facts.name, actions)
         ways = strategies.ways(claimed)
         exploring = int(self.profile.plans * SHARE)
@@ -185,24 +134,6 @@ class Campaign:
         except KeyboardInterrupt:
             self.interrupted = True
         return self.record()
-
-    def check_soundness(self, tour: Sequence[Plan]) -> None:
-        """Planted accesses are seen; one plan played twice gives one digest. Raises SoundnessError otherwise."""
-        planted = self.pool.run(Plan(), plant=True)
-        if planted.trace is None:
-            raise SoundnessError(f"the planted run did not end: {planted.status}: {planted.detail}")
-        self.probes = _seen(planted.trace)
-        blind = sorted(sink for sink, seen in self.probes.items() if not seen)
-        for fault in (*self.pool.ready.faults, *planted.trace.faults):
-            self._error(fault.kind, fault.message, fault.where, fault.harness)
-        if blind:
-            notes = "; ".join(f"{f.kind}: {f.message} {f.where}" for f in planted.trace.faults[:3])
-            raise SoundnessError(f"blind probe(s): {', '.join(blind)} did not see a planted access. {notes}")
-        plan = next((p for p in tour if p.steps), Plan())
-        first, second = (self.pool.run(plan) for _ in range(2))
-        if first.trace and second.trace and first.trace.digest() != second.trace.digest():
-            where = _first_difference(first.trace, second.trace)
-            raise SoundnessError(f"plan {plan.digest()} gave two different traces: {where}")
 
     def judge(self, trace: Trace) -> list[Finding]:
         """Findings of one trace under this target's declarations and this risk map's demands."""
@@ -245,14 +176,21 @@ class Campaign:
             self.report(self.progress)
 
     def _play(self, plans: Sequence[Plan], explorer: Explorer, exploring: int) -> None:
-        """Plans in turns with `exploring` plans of the explorer's, so that a campaign cut short has some of each."""
+        """Plans in turns with `exploring` plans of the explorer's, so that a campaign cut short has some of each. While
+        the tour goes on, exploring has `EXPLORING` of the time at most; what is left of it then comes at the end."""
         began = time.monotonic()
         turns = -(-len(plans) // TURN)
-        for turn in range(turns):
+        spent, left = 0.0, exploring
+        for turn in range(turns + 1):
             some = map(self._lay, plans[turn * TURN : (turn + 1) * TURN])
             self._take(self.pool.map(some, stop=self._late), began)
-            portion = exploring * (turn + 1) // turns - exploring * turn // turns
-            self._take(explorer.play(self.pool, portion, stop=self._late), began)
+            now = time.monotonic()
+            wanted = exploring * (turn + 1) // turns - (exploring - left) if turn < turns else left
+            if turn < turns and spent > EXPLORING * (now - began):
+                continue
+            left -= wanted
+            self._take(explorer.play(self.pool, wanted, stop=self._late), began)
+            spent += time.monotonic() - now
         self.explored = explorer.tally.told()
         self.busy += time.monotonic() - began
 
@@ -278,7 +216,7 @@ class Campaign:
         self.steps += len(outcome.trace.steps)
         self.overlapped += strategies.overlapping(outcome.trace.steps)
         for fault in outcome.trace.faults:
-            self._error(fault.kind, fault.message, fault.where, fault.harness)
+            self._fault(fault)
 
     def _lost(self, outcome: Outcome) -> None:
         self._error(outcome.status, f"{outcome.detail} (plan {outcome.plan.digest()})", "", False)
@@ -306,6 +244,9 @@ class Campaign:
             )  # fmt: skip
         else:
             known.met(finding, plan, trace)
+
+    def _fault(self, fault: Fault) -> None:
+        self._error(fault.kind, fault.message, fault.where, fault.harness)
 
     def _error(self, kind: str, message: str, where: str, harness_fault: bool) -> None:
         key = (kind, message[:160], harness_fault)
@@ -365,20 +306,12 @@ class Campaign:
         matcher = Matcher(self.coverage)
         # What a selection leaves out is claimed all the same.
         whole = load(self.target.risk_map())
-        items = [
-            decide(
-                item, facts=self.facts, matcher=matcher, findings=findings,
-                attributed=[f for f, ids in owners.items() if item.id in ids],
-                killed={o.name: o.right_rule for o in self.overlay_records if o.kind == "fault" and item.id in o.items},
-            )
-            for item in self.riskmap.items
-        ]  # fmt: skip
         faults = [o for o in self.overlay_records if o.kind == "fault"]
         return RunRecord(
             run=self._info(),
-            items=tuple(items),
+            items=item_records(self.riskmap, self.facts, matcher, findings, owners, self.overlay_records),
             matrix=self.coverage.matrix((w.finding.sink, w.finding.entry, w.dimensions) for w in self.found.values()),
-            findings=tuple(self._finding(f, w, owners[f]) for f, w in self.found.items()),
+            findings=tuple(finding_record(f, w, owners[f], self.overlay_records) for f, w in self.found.items()),
             errors=tuple(self.errors.values()),
             soundness=Soundness(
                 faults=len(faults), killed=sum(o.killed for o in faults), right_rule=sum(o.right_rule for o in faults),
@@ -386,7 +319,7 @@ class Campaign:
                 probes=self.probes, overlays=tuple(self.overlay_records), pairs=self.pairing.counts,
             ),
             performance=Performance(
-                plans_per_second=round(self.progress_rate(), 2), fork_ms=_median(self.fork_ms),
+                plans_per_second=round(self.progress_rate(), 2), fork_ms=median(self.fork_ms),
             ),
             unclaimed=unclaimed(self.surfaces, whole.items),
             calls=tuple(
@@ -422,55 +355,3 @@ class Campaign:
                          **({"exploration": self.explored} if self.explored else {})},
             interrupted=self.interrupted, started=self.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         )  # fmt: skip
-
-    def _finding(self, fingerprint: str, witnessed: Witnessed, items: tuple[str, ...]) -> FindingRecord:
-        f, plan = witnessed.finding, witnessed.plan
-        return FindingRecord(
-            fingerprint=fingerprint, rule=f.rule, sink=f.sink, entry=f.entry, dimension=f.dimension, source=f.source,
-            observer=f.observer, surface=f.surface, key=f.key, site=f.site, items=items, message=f.message,
-            witness=f"witnesses/{fingerprint}.json", steps=len(plan.steps), deviations=len(plan.tape),
-            delays_only=all(d.kind == "delay" for d in plan.tape), entries=tuple(sorted(witnessed.entries)),
-            dimensions=tuple(sorted(witnessed.dimensions)), occurrences=witnessed.occurrences,
-            replays=witnessed.replays, stack=f.stack, rules=f.rules,
-            shows=tuple(dict.fromkeys(f"{p.rule}: {p.sink} {p.surface} at {p.site}" for p in f.places)),
-            reaches=_reached(f),
-            timeline=timeline(witnessed.trace, f) if witnessed.trace else (),
-        )  # fmt: skip
-
-
-def _reached(finding: Finding) -> tuple[str, ...]:
-    """``sink surface`` of every other place where the finding shows or that it reaches."""
-    shown = {f"{place.sink} {place.surface}": None for place in finding.places}
-    return tuple(dict.fromkeys((*shown, *finding.reaches)))[1:]
-
-
-def _seen(trace: Trace) -> dict[str, bool]:
-    """Of each sink, whether every operation planted there was recorded under the planting step."""
-    ops: dict[str, set[str]] = {}
-    for access in trace.accesses:
-        if access.step == -2:
-            ops.setdefault(access.sink, set()).add(access.op)
-    return {sink: set(wanted) <= ops.get(sink, set()) for sink, wanted in PLANTED.items()}
-
-
-def _first_difference(one: Trace, two: Trace) -> str:
-    for mine, theirs in zip(one.accesses, two.accesses, strict=False):
-        if msgspec.structs.replace(mine, site=theirs.site, stack=0) != msgspec.structs.replace(theirs, stack=0):
-            places = [f"{access.sink} {access.surface} [{access.key}]" for access in (mine, theirs)]
-            return f"at access {mine.seq}: {' against '.join(places)} at {mine.site.file}:{mine.site.line}"
-    return f"{len(one.accesses)} accesses against {len(two.accesses)}"
-
-
-def _median(values: Sequence[float]) -> float | None:
-    known = sorted(v for v in values if v > 0)
-    return round(known[len(known) // 2], 2) if known else None
-
-
-def write_witnesses(record: RunRecord, folder: Path) -> None:
-    """One file a fingerprint under ``folder/witnesses``: what `isolation replay` takes."""
-    for finding in record.findings:
-        made = Witness(
-            fingerprint=finding.fingerprint, target=record.run.target, target_version=record.run.target_version,
-            rule=finding.rule, message=finding.message, plan=Plan.from_json(record.witnesses[finding.fingerprint]),
-        )  # fmt: skip
-        save(made, folder / "witnesses")

@@ -16,9 +16,9 @@ from typing import Any, NoReturn
 import click
 
 from harness import catalogue
-from harness.campaign import Progress
 from harness.errors import IsolationError
 from harness.pool import Pool
+from harness.profiles import Progress
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from harness import catalogue, riskmap, strategies
-from harness.campaign import PROFILES, Campaign, Progress
+from harness.campaign import Campaign
 from harness.cli_common import INTERRUPTED, PATH, Interrupt, Ticker, examples, fail, target_options
 from harness.cli_schedules import Field, compare
 from harness.cli_schedules import show as show_hunts
@@ -19,6 +19,7 @@ from harness.errors import UsageError
 from harness.exploring import How
 from harness.overlap import WITHIN
 from harness.pool import Pool
+from harness.profiles import PROFILES, Progress
 from harness.target import states_of
 
 

@@ -12,8 +12,9 @@ import click
 import msgspec
 
 from harness import baseline, catalogue, reporting, requirement
+from harness.assembling import write_witnesses
 from harness.baseline import Applied, FailOn, Waiver
-from harness.campaign import PROFILES, Campaign, Profile, Progress, write_witnesses
+from harness.campaign import Campaign
 from harness.cli_common import (
     INTERRUPTED,
     PATH,
@@ -27,6 +28,7 @@ from harness.cli_common import (
 from harness.cli_select import Selection, select
 from harness.errors import UsageError
 from harness.pool import Pool
+from harness.profiles import PROFILES, Profile, Progress
 from harness.record import RunRecord
 from harness.target import Target
 

@@ -18,11 +18,13 @@ import msgspec
 import pytest
 
 from harness import baseline, catalogue, reporting, requirement, riskmap
-from harness.campaign import PROFILES, Campaign, write_witnesses
+from harness.assembling import write_witnesses
+from harness.campaign import Campaign
 from harness.cli_common import replay_command
 from harness.errors import IsolationError, SoundnessError
 from harness.finding import Finding
 from harness.pool import Pool
+from harness.profiles import PROFILES
 from harness.record import RunRecord
 from harness.riskmap import RiskMap
 from harness.target import Target

@@ -95,7 +95,8 @@ class FindingRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A finding with its witness. `witness` is a path relative to the output folder; `steps` and `deviations` count
     the witness's; `entries` and `dimensions` all that reached it; `replays` how many replays showed it (of how many).
     `rules` are all that showed it, `rule` first; `shows` says where, as ``rule: sink surface at path:function``;
-    `reaches` are places the same data showed in later on."""
+    `reaches` are places the same data showed in later on. `confirmed_by` are the fix overlays under which it vanished
+    in this run: a change of the bot's code that closes it proves that it is there."""
 
     fingerprint: str
     rule: str
@@ -122,6 +123,7 @@ class FindingRecord(msgspec.Struct, frozen=True, kw_only=True):
     reaches: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
+    confirmed_by: tuple[str, ...] = ()
 
 
 class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +138,7 @@ class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 class OverlayRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What an overlay showed. `killed`: a fault was found (a fix made its finding vanish); `right_rule`: by the rule
-    it names (the fix left everything else as it was)."""
+    it names (the fix left everything else as it was). `closes` are the findings of a fix that vanished under it."""
 
     name: str
     kind: str
@@ -148,6 +150,7 @@ class OverlayRecord(msgspec.Struct, frozen=True, kw_only=True):
     witness: str = ""
     steps: int = 0
     deviations: int = 0
+    closes: tuple[str, ...] = ()
 
 
 class Soundness(msgspec.Struct, frozen=True, kw_only=True):

@@ -126,6 +126,8 @@ def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
         for (fingerprint, _), outcome in zip(tried, ground.pool.map(plans), strict=True)
         if outcome.trace is None or any(f.fingerprint == fingerprint for f in ground.judge(outcome.trace))
     }
+    # What only a pair shows must be played as one.
+    still |= {f for f, w in mine + rest if w.finding.rule == RULE and any(ground.shows(f, [_under(w, overlay)], RULE))}
     left = [f for f, _ in mine if f in still]
     gone = [f for f, _ in rest if f not in still]
     detail = f"closes {len(mine) - len(left)} of {len(mine)}"
@@ -133,7 +135,13 @@ def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
         detail += f"; still there: {', '.join(left)}"
     if gone:
         detail += f"; closes besides: {', '.join(gone)}"
-    return _overlay_record(overlay, not left, not gone, detail)
+    # What vanishes besides may be the fix's damage, and confirms nothing.
+    closes = tuple(f for f, _ in mine if f not in still)
+    return msgspec.structs.replace(_overlay_record(overlay, not left, not gone, detail), closes=closes)
+
+
+def _under(witnessed: Witnessed, overlay: Overlay) -> Plan:
+    return msgspec.structs.replace(witnessed.plan, overlays=(overlay.name,))
 
 
 def _witnesses(witnessed: Witnessed) -> list[Plan]:

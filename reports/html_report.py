@@ -50,6 +50,7 @@ def render(report: dict[str, Any]) -> str:
     return environment.get_template("report.html.j2").render(
         report=report,
         pairs=words.pairs(report["soundness"].get("pairs", {})),
+        confirmed=words.confirmed(report["findings"], report["soundness"]["overlays"]),
         controls=words.controls(report["soundness"]["controls"], report["soundness"]["false_positives"]),
         run=report["run"],
         summary=report["summary"],

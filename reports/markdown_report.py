@@ -89,6 +89,7 @@ def _finding(finding: dict[str, Any]) -> str:
         f"{', '.join(finding['dimensions'] or [finding['dimension']])}",
         *_cause(finding),
         f"- risk items: {', '.join(_code(item) for item in finding['items']) or 'none claims this place'}",
+        *_confirmed(finding),
         f"- control: OWASP ASVS 5.0 {', '.join(finding['asvs'])}",
         f"- witness: {words.plural(finding['steps'], 'step')}, {words.plural(finding['deviations'], 'deviation')}"
         + (f", replay with {_code(finding['replay'])}" if finding["replay"] else ""),
@@ -113,6 +114,10 @@ def _cause(finding: dict[str, Any]) -> list[str]:
         return []
     rules = ", ".join(_code(rule) for rule in finding["rules"])
     return [f"- one cause, shown at {words.plural(shown, 'place')} by {rules}"]
+
+
+def _confirmed(finding: dict[str, Any]) -> list[str]:
+    return [f"- vanishes under {', '.join(map(_code, finding['confirmed_by']))}"] if finding["confirmed_by"] else []
 
 
 def _line(finding: dict[str, Any]) -> str:
@@ -198,6 +203,7 @@ def _soundness(report: dict[str, Any]) -> str:
         f"{words.plural(sound['clean_plans'], 'plan')} without a finding"
         + ("" if sound["bound95"] is None else f" (95 % bound {sound['bound95']:.2%} a plan)"),
         words.pairs(sound.get("pairs", {})),
+        *filter(None, [words.confirmed(report["findings"], sound["overlays"])]),
     ]
     return _fold("How far the harness can be believed", lines)
 

@@ -106,7 +106,8 @@ class ItemReport(msgspec.Struct, frozen=True, kw_only=True):
 class FindingReport(msgspec.Struct, frozen=True, kw_only=True):
     """A finding with its witness. `plan` is the witness itself (null when redacted), `replay` the command that shows
     it again, `asvs` the controls of OWASP ASVS 5.0 it breaks. One root cause is one finding: `rules` are all that
-    showed it, the most telling (`rule`) first, and `shows` says where each did."""
+    showed it, the most telling (`rule`) first, and `shows` says where each did. `confirmed_by` are the fix overlays
+    under which it vanished in this run."""
 
     fingerprint: str
     rule: str
@@ -138,6 +139,7 @@ class FindingReport(msgspec.Struct, frozen=True, kw_only=True):
     reaches: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
+    confirmed_by: tuple[str, ...] = ()
     plan: dict[str, Any] | None = None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -199,6 +199,18 @@ def pairs(counts: Mapping[str, int]) -> str:
     }
     said = ", ".join(text.format(counts[result]) for result, text in told.items() if counts.get(result))
     return f"{plural(counts.get('plans', 0), 'plan')} played as pairs, {plural(held, 'comparison')}: {said}"
+
+
+def confirmed(findings: Sequence[Mapping[str, Any]], overlays: Sequence[Mapping[str, Any]]) -> str:
+    """How many findings a change of the bot's code closed, so that they are more than a rule's opinion."""
+    fixes = sum(overlay["kind"] == "fix" for overlay in overlays)
+    if not fixes or not findings:
+        return "" if not findings else "no finding was confirmed by a fix: none was tried in this run"
+    sure = sum(bool(finding["confirmed_by"]) for finding in findings)
+    rest = len(findings) - sure
+    tried = plural(fixes, "fix", "fixes")
+    told = f"{sure} of {plural(len(findings), 'finding')} vanished under a fix of the code ({tried} tried)"
+    return f"{told}; {rest} unconfirmed" if rest else told
 
 
 def plural(count: int, one: str, many: str = "") -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness import catalogue, riskmap
-from harness.campaign import Campaign, Profile
+from harness.campaign import Campaign
 from harness.pool import Pool
+from harness.profiles import Profile
 
 PAGE = Path(__file__).parent.parent / "docs" / "drive-your-bot.md"
 SPEC = "parrot_target:ParrotTarget"

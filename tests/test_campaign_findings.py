@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from harness import witness
-from harness.campaign import Campaign, Profile, Progress, write_witnesses
+from harness.assembling import write_witnesses
+from harness.campaign import Campaign
 from harness.judge import judge
 from harness.plan import Plan
 from harness.pool import Pool
+from harness.profiles import Profile, Progress
 from harness.record import ItemRecord, RunRecord
 from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
 from tests.campaign_targets import CrashingTarget, LeakyTarget, SoundTarget

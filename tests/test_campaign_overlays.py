@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from harness import strategies
-from harness.campaign import Campaign, Profile
+from harness.campaign import Campaign
 from harness.plan import Plan
 from harness.pool import Pool
+from harness.profiles import Profile
 from harness.record import OverlayRecord, RunRecord
 from harness.target import Overlay
 from tests.campaign_targets import LeakyTarget, SoundTarget
@@ -110,6 +111,11 @@ def test_a_fix_that_does_not_close_its_leak_is_told(leaky: RunRecord) -> None:
     made = overlay(leaky, "too-little")
     leak = next(f.fingerprint for f in leaky.findings if f.rule == "canary-flow")
     assert (made.killed, made.detail) == (False, f"closes 0 of 1; still there: {leak}")
+
+
+def test_a_finding_is_confirmed_by_the_fixes_made_for_it_alone(leaky: RunRecord) -> None:
+    confirmed = {finding.rule: finding.confirmed_by for finding in leaky.findings}
+    assert confirmed == {"canary-flow": ("both", "own-text", "too-much"), "default-fallback": ("both", "own-config")}
 
 
 def test_a_fix_without_a_finding_proves_nothing(leaky: RunRecord) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from harness.campaign import PLANTED, Campaign, Profile
+from harness.campaign import Campaign
 from harness.errors import SoundnessError
 from harness.pool import Pool
+from harness.profiles import Profile
 from harness.riskmap import RiskMap
+from harness.soundness import PLANTED
 from tests.campaign_targets import BlindTarget, SoundTarget, UnsteadyTarget
 
 FEW = Profile(plans=1, seconds=30, replays=1, overlays=False)

@@ -16,7 +16,7 @@ import pytest
 from click.testing import Result
 
 from harness import reporting
-from harness.campaign import PROFILES
+from harness.profiles import PROFILES
 from tests.cli_support import FAST, LEAK, isolation, report_of
 from tests.cli_target import SPEC, QuietTarget
 

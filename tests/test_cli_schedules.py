@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.campaign import Campaign, Profile
+from harness.campaign import Campaign
 from harness.plan import Plan
 from harness.pool import Pool
+from harness.profiles import Profile
 from harness.riskmap import load
 from tests.cli_support import isolation
 from tests.cli_target import RacyTarget

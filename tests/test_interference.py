@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from fixtures.overlays._reference_presence import FAULTS
 from fixtures.targets.reference import ReferenceTarget
 from harness import pairs
-from harness.campaign import Campaign, Profile
+from harness.campaign import Campaign
 from harness.cli import main
 from harness.confirm import confirm
 from harness.finding import Finding
@@ -21,6 +21,7 @@ from harness.pairs import Pair
 from harness.plan import Plan, Step
 from harness.pool import Pool
 from harness.principal import TwinSpec
+from harness.profiles import Profile
 from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
 from harness.rules.interference import RULE
 from harness.trace import Trace

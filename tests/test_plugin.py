@@ -166,7 +166,7 @@ def test_a_blind_probe_ends_the_session_with_status_3(suite: pytest.Pytester) ->
 
 UNSOUND = """
 import msgspec
-from harness.campaign import PROFILES
+from harness.profiles import PROFILES
 PROFILES["quick"] = msgspec.structs.replace(PROFILES["quick"], overlays=True)
 """
 """The target's overlay `nothing` is declared a fault and changes nothing: tried, it goes unnoticed."""

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 from sarif_pydantic import Sarif
 
-from harness.record import ErrorRecord
+from harness.record import ErrorRecord, OverlayRecord
 from reports import (
     console,
     html_report,
@@ -221,6 +221,20 @@ def test_one_cause_tells_every_rule_that_shows_it_and_where() -> None:
     assert "one cause, shown at 2 places by `foreign-read`, `shared-key`" in markdown_report.render(report)
     (result,) = sarif_report.build(report)["runs"][0]["results"]
     assert result["ruleId"] == "foreign-read" and "Also: shared-key." in result["message"]["text"]
+
+
+def test_a_reader_is_told_which_findings_a_fix_confirms() -> None:
+    sure = msgspec.structs.replace(make_finding(0), confirmed_by=("fix-cache",))
+    fix = OverlayRecord(name="fix-cache", kind="fix", rule="shared-key", items=(), killed=True, right_rule=True)
+    record = make_record(findings=(sure, make_finding(1)))
+    sound = msgspec.structs.replace(record.soundness, overlays=(fix,))
+    report = model.from_record(msgspec.structs.replace(record, soundness=sound))
+    said = "1 of 2 findings vanished under a fix of the code (1 fix tried); 1 unconfirmed"
+    assert said in html_report.render(report) and said in markdown_report.render(report)
+    assert "it vanishes under the fix <code>fix-cache</code>" in html_report.render(report)
+    assert "vanishes under `fix-cache`" in markdown_report.render(report)
+    untried = model.from_record(make_record(findings=(make_finding(0),)))
+    assert "none was tried in this run" in html_report.render(untried)
 
 
 def test_sarif_fingerprints_survive_a_moved_line() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from fixtures.targets.reference import ReferenceTarget
-from harness.campaign import Campaign, Profile
+from harness.campaign import Campaign
 from harness.pool import Pool
+from harness.profiles import Profile
 from harness.riskmap import Cell, Pattern, RiskItem, load
 from harness.surfaces import Surfaces, unclaimed
 from harness.target import Facts, Shared

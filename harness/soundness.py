@@ -1,0 +1,56 @@
+"""What a campaign must show of itself before it is believed: every probe sees what was planted for it, and one plan
+played twice gives one trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from harness.errors import SoundnessError
+from harness.plan import Plan
+from harness.pool import Pool
+from harness.trace import Fault, Trace
+
+PLANTED = {
+    "row": ("read", "write", "delete"), "key": ("read", "write"), "file": ("read", "write", "delete"),
+    "log": ("write",), "config": ("read",), "prompt": ("write",), "outbound": ("write",),
+}  # fmt: skip
+"""What each probe must have seen of its planted access before a campaign is believed."""
+
+
+def check(pool: Pool, tour: Sequence[Plan], probes: dict[str, bool], note: Callable[[Fault], None]) -> None:
+    """Fill `probes`: of each sink, whether its planted access was seen. `note` is given what went wrong meanwhile.
+    Raises SoundnessError when a probe is blind or the first plan of the tour gives two different traces."""
+    planted = pool.run(Plan(), plant=True)
+    if planted.trace is None:
+        raise SoundnessError(f"the planted run did not end: {planted.status}: {planted.detail}")
+    probes |= _seen(planted.trace)
+    blind = sorted(sink for sink, seen in probes.items() if not seen)
+    for fault in (*pool.ready.faults, *planted.trace.faults):
+        note(fault)
+    if blind:
+        notes = "; ".join(f"{f.kind}: {f.message} {f.where}" for f in planted.trace.faults[:3])
+        raise SoundnessError(f"blind probe(s): {', '.join(blind)} did not see a planted access. {notes}")
+    plan = next((p for p in tour if p.steps), Plan())
+    first, second = (pool.run(plan) for _ in range(2))
+    if first.trace and second.trace and first.trace.digest() != second.trace.digest():
+        where = _first_difference(first.trace, second.trace)
+        raise SoundnessError(f"plan {plan.digest()} gave two different traces: {where}")
+
+
+def _seen(trace: Trace) -> dict[str, bool]:
+    """Of each sink, whether every operation planted there was recorded under the planting step."""
+    ops: dict[str, set[str]] = {}
+    for access in trace.accesses:
+        if access.step == -2:
+            ops.setdefault(access.sink, set()).add(access.op)
+    return {sink: set(wanted) <= ops.get(sink, set()) for sink, wanted in PLANTED.items()}
+
+
+def _first_difference(one: Trace, two: Trace) -> str:
+    for mine, theirs in zip(one.accesses, two.accesses, strict=False):
+        if msgspec.structs.replace(mine, site=theirs.site, stack=0) != msgspec.structs.replace(theirs, stack=0):
+            places = [f"{access.sink} {access.surface} [{access.key}]" for access in (mine, theirs)]
+            return f"at access {mine.seq}: {' against '.join(places)} at {mine.site.file}:{mine.site.line}"
+    return f"{len(one.accesses)} accesses against {len(two.accesses)}"
