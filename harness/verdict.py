@@ -134,7 +134,7 @@ def decide(
         )
     patterns = item.places.get(facts.name)
     if not patterns:
-        return record("not_applicable", item.note or "its module does not exist in this bot")
+        return record("not_applicable", item.notes.get(facts.name) or "its module does not exist in this bot")
     reached = matcher.of(patterns)
     mine = [findings[f] for f in attributed]
     lacks = {(lack.sink, lack.entry): lack.why for lack in item.lacks.get(facts.name, ())}
@@ -156,7 +156,8 @@ def decide(
         for cell in cells:
             if cell.state == state:
                 why = f"{cell.sink} on {cell.entry}: {cell.why}"
-                return record(state, f"{why}. {item.note}" if item.note else why, cells)
+                note = item.notes.get(facts.name)
+                return record(state, f"{why}. {note}" if note else why, cells)
     missed = sorted(name for name, dead in killed.items() if not dead)
     if missed:
         return record("not_exercised", f"the planted fault {missed[0]} was not found, so silence proves nothing", cells)

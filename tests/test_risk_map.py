@@ -66,7 +66,7 @@ def test_the_tenant_dimension_comes_first() -> None:
 
 
 def test_a_saas_row_has_a_place_in_the_real_bot_or_says_why_not() -> None:
-    assert not [item.id for item in SAAS if not item.places.get("maimbot-saas") and not item.note]
+    assert not [item.id for item in SAAS if not item.places.get("maimbot-saas") and not item.notes]
 
 
 def test_rows_of_the_other_generation_have_no_place() -> None:

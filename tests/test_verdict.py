@@ -80,7 +80,7 @@ def test_another_generation_is_not_applicable_whatever_was_found() -> None:
 
 def test_an_item_without_a_place_in_this_bot_is_not_applicable_and_says_why() -> None:
     assert verdict(item(places={"other": (PLACE,)}), both()).verdict == "not_applicable"
-    assert verdict(item(places={}, note="the table was dropped"), both()).why == "the table was dropped"
+    assert verdict(item(places={}, notes={"bot": "the table was dropped"}), both()).why == "the table was dropped"
 
 
 def test_closed_wants_every_condition_and_then_says_so() -> None:
@@ -171,7 +171,7 @@ def test_a_place_the_bot_refuses_to_everybody_is_inert_and_says_so() -> None:
 
 
 def test_what_was_not_shown_says_why_in_the_words_of_the_map() -> None:
-    noted = msgspec.structs.replace(item(ROW), note="Nobody ever calls it.")
+    noted = msgspec.structs.replace(item(ROW), notes={"bot": "Nobody ever calls it."})
     assert verdict(noted, []).why == "row on api: never reached: no step was played on api. Nobody ever calls it."
     assert verdict(noted, both(op="error")).why.endswith("does not work. Nobody ever calls it.")
     assert verdict(noted, both()).why == "every cell reached, every control held, no rule fired"
