@@ -69,8 +69,8 @@ class Documents(msgspec.Struct, frozen=True, kw_only=True):
 class RiskItem(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the risk map. `places` maps a target's name to the patterns under which the item is found there;
     a target that is not named has no such module. `lacks` maps a target's name to what its cells speak of and that bot
-    has not, `notes` to why a cell is out of reach there, where that needs saying. `rules` are globs of the rules by which its defect
-    shows; findings of others at its places are another item's."""
+    has not, `notes` to why a cell is out of reach there, where that needs saying. `rules` are globs of the rules by
+    which its defect shows; findings of others at its places are another item's."""
 
     id: str
     group: str
