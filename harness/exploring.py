@@ -40,6 +40,9 @@ VARIANTS = 4
 AFTER = (0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 8, 10, 13, 17, 22)
 """Waits after which what is in flight is cancelled."""
 
+CUTS = 0.2
+"""Part of a plan's variants in which a step is cancelled at one of the waits that it was seen to have."""
+
 GAPS = (0.0, 0.0, 0.0, 0.0, 0.05, 0.4)
 
 SHARE = 0.6
@@ -154,7 +157,10 @@ class Explorer:
     def _variants(self, number: int, plan: Plan, choices: Mapping[str, int]) -> Iterator[Plan]:
         rng = random.Random(f"{self.seed} schedule {number}")
         for turn in range(self.variants):
-            if self.how == "pct" or (self.how == "mixed" and (number + turn) % 3 == 2):
+            if rng.random() < CUTS and (cut := broken_off(plan, choices, rng)) is not None:
+                self.tally.plans["cut"] += 1
+                yield self.lay(cut)
+            elif self.how == "pct" or (self.how == "mixed" and (number + turn) % 3 == 2):
                 depth = rng.choice(DEPTHS)
                 self.tally.plans["pct"] += 1
                 self.tally.bounds.append(schedules.bound(choices, depth))
@@ -163,6 +169,21 @@ class Explorer:
                 kinds: Sequence[Kind] = rng.choice((KINDS, KINDS, KINDS[:1], KINDS[1:]))
                 self.tally.plans["uniform"] += 1
                 yield self.lay(schedules.walk(plan, choices, rng, kinds))
+
+
+def broken_off(plan: Plan, choices: Mapping[str, int], rng: random.Random) -> Plan | None:
+    """`plan` with one of its steps cancelled at a wait that its run in FIFO order showed; None where it showed none."""
+    waits: dict[int, int] = {}
+    for name, count in choices.items():
+        who, _, number = name.partition(" ")[0].partition(".")
+        if number.isdigit() and int(number) < len(plan.steps) and plan.steps[int(number)].who == who:
+            waits[int(number)] = waits.get(int(number), 0) + count
+    if not waits:
+        return None
+    at = rng.choice(sorted(waits))
+    cancel = Step(entry="world", action="cancel", who=plan.steps[at].who, payload={"after": rng.randrange(waits[at])})
+    # The numbers of later steps move along, and with them the lineages that a tape would name.
+    return msgspec.structs.replace(plan, steps=(*plan.steps[: at + 1], cancel, *plan.steps[at + 1 :]), tape=())
 
 
 def contested(trace: Trace) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from fixtures.targets.reference import ReferenceTarget
 from harness.clock import VirtualClock
-from harness.exploring import ROUND, VARIANTS, Explorer, How
+from harness.exploring import ROUND, VARIANTS, Explorer, How, broken_off
 from harness.flow import Flow
 from harness.loop import IsolationLoop
 from harness.plan import Deviation, Plan, Step
@@ -42,6 +43,10 @@ class Played:
             yield Outcome(plan=plan, status="ok", trace=trace)
 
 
+def uncut(plan: Plan) -> tuple[Step, ...]:
+    return tuple(step for step in plan.steps if step.action != "cancel")
+
+
 def explored(count: int, how: How = "mixed", seed: int = 1, **more: Any) -> tuple[Explorer, Played]:
     pool: Any = Played()
     explorer = Explorer(ACTIONS, seed, how=how)
@@ -55,7 +60,7 @@ def test_plans_are_played_in_order_first_and_then_under_schedules() -> None:
     rest = [plan for plan, choices in pool.asked if not choices]
     assert all(not plan.tape for plan in plain)
     assert sum(bool(plan.tape) for plan in rest) > len(rest) / 2
-    assert all(any(plan.steps == base.steps for base in plain) for plan in rest)
+    assert all(any(uncut(plan) in (base.steps, uncut(base)) for base in plain) for plan in rest)
     assert sum(explorer.tally.plans.values()) >= 3 * ROUND
     told = explorer.tally.told()
     assert "uniform" in told and "pct depth d=" in told and "k=18 waits" in told
@@ -63,9 +68,20 @@ def test_plans_are_played_in_order_first_and_then_under_schedules() -> None:
 
 def test_each_kind_of_schedule_can_be_had_alone() -> None:
     assert set(explored(40, "fifo")[0].tally.plans) == {"fifo"}
-    assert set(explored(40, "uniform")[0].tally.plans) == {"fifo", "uniform"}
-    assert set(explored(40, "pct")[0].tally.plans) == {"fifo", "pct"}
+    assert set(explored(40, "uniform")[0].tally.plans) == {"fifo", "uniform", "cut"}
+    assert set(explored(40, "pct")[0].tally.plans) == {"fifo", "pct", "cut"}
     assert not any(plan.tape for plan, _ in explored(40, "fifo")[1].asked)
+
+
+def test_a_step_is_cancelled_at_waits_that_it_was_seen_to_have() -> None:
+    steps = tuple(Step(entry="api", action="say", who=who) for who in "AB")
+    plan, rng = Plan(steps=steps, tape=(Deviation(kind="hold", lineage="B.1"),)), random.Random(3)
+    drawn = [broken_off(plan, {"A.0 x": 2, "A.0 y": 1, "B.1 x": 5, "timer z": 40}, rng) for _ in range(200)]
+    met = {(cut.steps.index(step), step.who, step.payload["after"]) for cut in drawn if cut for step in cut.steps[1:]
+           if step.action == "cancel"}  # fmt: skip
+    assert met == {*((1, "A", after) for after in range(3)), *((2, "B", after) for after in range(5))}
+    assert all(cut is not None and uncut(cut) == steps and cut.tape == () for cut in drawn)
+    assert broken_off(plan, {"timer z": 40, "A.7 x": 1}, rng) is None
 
 
 def test_only_plans_that_reach_the_aim_get_schedules() -> None:
