@@ -15,6 +15,7 @@ not by lineage), and generators inside compiled libraries.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import random
 import sys
@@ -193,9 +194,10 @@ def _uuid1(node: int | None = None, clock_seq: int | None = None) -> uuid.UUID:
 def _take_numpy() -> None:
     """Pass numpy's global functions on to a generator for each lineage, once numpy is there."""
     global _numpy_taken
-    module: Any = sys.modules.get("numpy.random")
-    if module is None or _numpy_taken:
+    if _numpy_taken or "numpy" not in sys.modules:
         return
+    # Newer versions import it at its first use only, which may be in the midst of a run.
+    module: Any = importlib.import_module("numpy.random")
     _numpy_taken = True
     real = module.mtrand._rand
     for name in dir(module):

@@ -49,6 +49,7 @@ class Ground:
 
     def __init__(self, pool: Played) -> None:
         self.pool: Any = pool
+        self.facts = FACTS
         self.found: dict[str, Witnessed] = {}
         self.touched: dict[str, frozenset[str]] = {}
 
