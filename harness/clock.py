@@ -35,6 +35,9 @@ _time = freezegun.api.real_time
 _perf_counter = freezegun.api.real_perf_counter
 _sleep = time.sleep
 
+START = 1_767_225_600.0
+"""Virtual time starts at 2026-01-01 00:00 UTC in every run."""
+
 EPOCH = _datetime.datetime(2026, 1, 5, 9, 0, tzinfo=_datetime.UTC)
 """Where virtual time starts unless told otherwise: a Monday morning, away from any change of day, month or year."""
 

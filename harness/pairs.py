@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from harness.clock import START
 from harness.finding import Finding
 from harness.forgery import places
 from harness.observed import observations
@@ -25,7 +26,6 @@ from harness.rules._evidence import Evidence
 from harness.rules.interference import Run, Variant
 from harness.target import Facts
 from harness.trace import StepRecord, Trace
-from harness.zygote import EPOCH
 
 AFTER = 0.001
 """Virtual seconds by which a step starts after the end of what it waited for."""
@@ -198,7 +198,7 @@ def _run(outcome: Outcome, facts: Facts) -> Run | None:
     if outcome.trace is None:
         return None
     evidence = Evidence(outcome.trace, facts)
-    return Run(evidence, observations(evidence, outcome.holdings, EPOCH))
+    return Run(evidence, observations(evidence, outcome.holdings, START))
 
 
 class Pairing:

@@ -26,7 +26,7 @@ import msgspec
 
 from harness import containment, holdings, offers, streams, survey, threads
 from harness.catalogue import make_target
-from harness.clock import VirtualClock, real_perf_counter
+from harness.clock import START, VirtualClock, real_perf_counter
 from harness.errors import IsolationError
 from harness.plan import Plan
 from harness.probes import Learner, Probe
@@ -38,9 +38,6 @@ from harness.recorder import current
 from harness.runner import Rig
 from harness.target import Settling
 from harness.wire import Done, Failed, Job, Ready, Setup, receive, send
-
-EPOCH = 1_767_225_600.0
-"""Virtual time starts at 2026-01-01 00:00 UTC in every run."""
 
 
 def main(arguments: list[str]) -> int:
@@ -80,7 +77,7 @@ def boot(setup: Setup) -> tuple[Rig, Path]:
     facts = target.facts()
     containment.install()
     containment.always(True)
-    clock = VirtualClock(EPOCH)
+    clock = VirtualClock(START)
     target.prepare(template)
     clock.freeze()
     streams.install()
@@ -107,7 +104,7 @@ def boot(setup: Setup) -> tuple[Rig, Path]:
     gc.collect()
     if setup.fork:
         gc.freeze()
-    return Rig(target, probes, EPOCH, calls), folder
+    return Rig(target, probes, START, calls), folder
 
 
 def _thread_started(name: str, where: str) -> None:

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import pairs
+from harness.clock import START as EPOCH
 from harness.observed import FOLDER, TIME, Observation, normal
 from harness.plan import Deviation, Plan, Step
 from harness.principal import TwinSpec
 from harness.rules._evidence import Evidence
 from harness.rules.interference import Difference, first_difference, moved_before, moves
 from harness.trace import Access, StepRecord
-from harness.zygote import EPOCH
 from tests.evidence_factory import FACTS, access, trace
 
 
