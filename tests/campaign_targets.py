@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -107,6 +108,24 @@ class CountingTarget(SoundTarget):
     def reply(self, who: Principal, text: str) -> str:
         self.replies += 1
         return f"{text} ({self.replies} so far)"
+
+
+class LingeringTarget(SoundTarget):
+    """A task of its own says farewell when it is cancelled, as it is at the end of a run."""
+
+    def actions(self) -> Sequence[Action]:
+        return [Action(entry="api", name="echo", payload={"text": "text"})]
+
+    async def start(self) -> None:
+        await super().start()
+        self.task = asyncio.create_task(self._linger())
+
+    async def _linger(self) -> None:
+        try:
+            await asyncio.sleep(10**6)
+        finally:
+            assert self.watch is not None
+            self.watch.outbound("farewell", "bye", recipient=None)
 
 
 class BlindTarget(SoundTarget):

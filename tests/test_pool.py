@@ -44,6 +44,13 @@ def test_a_plain_plan_gives_a_clean_trace(pool: Pool) -> None:
     assert outcome.trace.observed["A"] == [mine] and mine not in outcome.trace.observed["B"]
 
 
+def test_what_happens_while_the_bot_is_taken_down_is_not_recorded() -> None:
+    with Pool("tests.campaign_targets:LingeringTarget", jobs=1) as pool:
+        trace = pool.run(plan("echo", "echo")).trace
+    assert trace is not None
+    assert {access.surface for access in trace.accesses if access.sink == "outbound"} == {"wire"}
+
+
 def test_without_probes_the_bot_does_the_same_and_nothing_is_recorded(pool: Pool) -> None:
     with Pool(SPEC, jobs=1, bare=True) as bare:
         told, plain = pool.run(plan("echo", "echo")), bare.run(plan("echo", "echo"), observe=False)
