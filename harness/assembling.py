@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from harness.finding import Finding
 from harness.plan import Plan
 from harness.record import FindingRecord, ItemRecord, OverlayRecord, RunRecord
@@ -14,6 +16,8 @@ from harness.timeline import timeline
 from harness.verdict import Matcher, decide
 from harness.witness import Witness, Witnessed, save
 
+STALE = "stale mapping: nothing in the bot's code is called any more what the risk map names for it"
+
 
 def item_records(
     riskmap: RiskMap,
@@ -22,17 +26,25 @@ def item_records(
     findings: Mapping[str, Finding],
     owners: Mapping[str, Collection[str]],
     overlays: Sequence[OverlayRecord],
+    gone: Collection[str] = (),
 ) -> tuple[ItemRecord, ...]:
-    """Every item decided. `owners` maps fingerprints to the items a finding belongs to."""
+    """Every item decided. `owners` maps fingerprints to the items a finding belongs to; `gone` are items no place
+    of which is left in the bot's code: silence there shows nothing."""
     faults = [overlay for overlay in overlays if overlay.kind == "fault"]
-    return tuple(
+    records = [
         decide(
             item, facts=facts, matcher=matcher, findings=findings,
             attributed=[fingerprint for fingerprint, ids in owners.items() if item.id in ids],
             killed={fault.name: fault.right_rule for fault in faults if item.id in fault.items},
         )
         for item in riskmap.items
-    )  # fmt: skip
+    ]  # fmt: skip
+    return tuple(
+        msgspec.structs.replace(record, verdict="not_exercised", why=STALE)
+        if record.id in gone and record.verdict not in ("open", "not_applicable")
+        else record
+        for record in records
+    )
 
 
 def finding_record(

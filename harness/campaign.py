@@ -7,11 +7,12 @@ import fnmatch
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 
 import harness
-from harness import contrast, pairs, requirement, soundness, strategies
+from harness import contrast, mapping, pairs, requirement, soundness, strategies
 from harness.assembling import finding_record, item_records, median
 from harness.confirm import confirm
 from harness.coverage import Coverage
@@ -102,6 +103,7 @@ class Campaign:
         self.busy = 0.0
         self.laid = 0
         self.explored = ""
+        self.stale: dict[str, tuple[str, ...]] = {}
         self.interrupted = False
 
     def run(self) -> RunRecord:
@@ -110,6 +112,7 @@ class Campaign:
         claimed = self.riskmap.dimensions(self.facts.name, self.facts.generation)
         states = states_of(self.target)
         tour = strategies.tour(actions, claimed, self.facts.hostile, states)
+        self._hold_map()
         soundness.check(self.pool, tour, self.probes, self._fault)
         asked = requirement.plans(self.requirements, self.facts.name, actions)
         ways = strategies.ways(claimed)
@@ -138,6 +141,14 @@ class Campaign:
     def judge(self, trace: Trace) -> list[Finding]:
         """Findings of one trace under this target's declarations and this risk map's demands."""
         return judge(trace, self.facts, self.demands)
+
+    def _hold_map(self) -> None:
+        """Hold the risk map against the code that booted: what it names and nobody finds is an error of the map."""
+        roots = [Path(root) for root in self.pool.ready.roots]
+        self.stale = mapping.stale(self.riskmap, self.facts.name, roots)
+        for item, sites in self.stale.items():
+            message = f"stale mapping of {item}: nothing in the bot's code is called {', '.join(sites)}"
+            self._error("risk map", message, "", False)
 
     def _lay(self, plan: Plan) -> Plan:
         """The plan as it is played: under the campaign's overlays, and with twins of their own where one process plays
@@ -309,7 +320,10 @@ class Campaign:
         faults = [o for o in self.overlay_records if o.kind == "fault"]
         return RunRecord(
             run=self._info(),
-            items=item_records(self.riskmap, self.facts, matcher, findings, owners, self.overlay_records),
+            items=item_records(
+                self.riskmap, self.facts, matcher, findings, owners, self.overlay_records,
+                mapping.gone(self.riskmap, self.facts.name, self.stale),
+            ),
             matrix=self.coverage.matrix((w.finding.sink, w.finding.entry, w.dimensions) for w in self.found.values()),
             findings=tuple(finding_record(f, w, owners[f], self.overlay_records) for f, w in self.found.items()),
             errors=tuple(self.errors.values()),

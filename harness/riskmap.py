@@ -44,7 +44,15 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if self.surface != "*" and not _glob(self.surface).match(surface):
             return False
-        return self.site == "*" or any(_glob(self.site).match(frame) for frame in stack)
+        return self.site == "*" or any(self.stands_at(frame) for frame in stack)
+
+    def stands_at(self, frame: str) -> bool:
+        """Whether the site is that frame's (``path:function``)."""
+        return _glob(self.site).match(frame) is not None
+
+    def lies_in(self, path: str) -> bool:
+        """Whether the site's file is that one."""
+        return _glob(self.site.partition(":")[0]).match(path) is not None
 
 
 class Lack(msgspec.Struct, frozen=True, kw_only=True):
