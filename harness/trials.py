@@ -23,6 +23,12 @@ from harness.witness import Witnessed
 BOUND = 150
 """Explored plans that a fault of order gets in a campaign, where it is one trial of many."""
 
+PORTION = 24
+"""Plans of the tour a fault is tried on before what plain code shows elsewhere is looked into."""
+
+DOUBTS = 4
+"""Findings of a portion that are looked for without the fault, where plain code is known to show them on some plan."""
+
 BESIDE = 16
 """Findings that are not a fix's own and are played under it to see that they stay."""
 
@@ -61,17 +67,12 @@ def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: boo
     plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for plan in nearest]
     others: set[str] = set()
     hits: list[tuple[Plan, Finding, str]] = []
-    for plan, findings in _each(ground, plans, overlay.rule, stop=lambda: bool(hits)):
+    for start in range(0, len(plans), PORTION):
+        leaky = _tried(ground, overlay, plans[start : start + PORTION], hits, others)
+        # Plain code that leaks there in some other way need not do so on this plan.
+        hits = hits or [one for one in leaky[:DOUBTS] if not _without(ground, *one)]
         if hits:
-            continue
-        for finding in findings:
-            known = ground.found.get(finding.fingerprint)
-            fresh = [rule for rule in finding.rules if known is None or rule not in known.finding.rules]
-            right = [rule for rule in fresh if speaks_of(overlay, finding, (rule,))]
-            if right:
-                hits.append((plan, finding, right[0]))
-            elif fresh:
-                others.add(f"{fresh[0]} on {finding.surface}")
+            break
     if not hits:
         detail = f"instead: {'; '.join(sorted(others)[:4])}" if others else "nothing was found"
         return _overlay_record(overlay, bool(others), False, detail)
@@ -79,6 +80,31 @@ def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: boo
     if small:
         plan, _ = shrink(plan, lambda tried: ground.shows(finding.fingerprint, tried, rule))
     return _overlay_record(overlay, True, True, finding.message, plan)
+
+
+def _tried(
+    ground: Ground, overlay: Overlay, plans: Sequence[Plan], hits: list[tuple[Plan, Finding, str]], others: set[str]
+) -> list[tuple[Plan, Finding, str]]:
+    """Play `plans` until one shows what the overlay is to show and plain code does not, which goes to `hits`; what else
+    is new goes to `others`. Returns what speaks of the overlay, but plain code is known to show on some plan."""
+    leaky: list[tuple[Plan, Finding, str]] = []
+    for plan, findings in _each(ground, plans, overlay.rule, stop=lambda: bool(hits)):
+        for finding in findings:
+            known = ground.found.get(finding.fingerprint)
+            fresh = [rule for rule in finding.rules if known is None or rule not in known.finding.rules]
+            right = [rule for rule in finding.rules if speaks_of(overlay, finding, (rule,))]
+            if set(right) & set(fresh):
+                hits.append((plan, finding, next(rule for rule in right if rule in fresh)))
+            elif right:
+                leaky.append((plan, finding, right[0]))
+            elif fresh:
+                others.add(f"{fresh[0]} on {finding.surface}")
+    return leaky
+
+
+def _without(ground: Ground, plan: Plan, finding: Finding, rule: str) -> bool:
+    """Whether the plan shows the finding without the fault as well."""
+    return ground.shows(finding.fingerprint, [msgspec.structs.replace(plan, overlays=())], rule)[0]
 
 
 def _hunted(ground: Ground, overlay: Overlay, small: bool) -> OverlayRecord:

@@ -122,5 +122,23 @@ def test_a_fault_that_adds_a_rule_to_a_known_cause_is_found_all_the_same() -> No
     assert try_fault(ground, overlay("fault", "foreign-read"), [plan("write", "read")], False).right_rule
 
 
+class Opened(Played):
+    """A step that is harmless reads what is another's under an overlay."""
+
+    def map(self, plans: Iterable[Plan], stop: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
+        for one in plans:
+            reads = [s for s in one.steps if s.action == "read" or (s.action == "quiet" and one.overlays)]
+            made = msgspec.structs.replace(trace(*[READ] * len(reads)), plan=one.digest())
+            yield Outcome(plan=one, status="ok", trace=made)
+
+
+def test_a_fault_counts_on_a_plan_that_plain_code_does_not_leak_on_though_it_does_on_another() -> None:
+    ground = Ground(Opened())
+    ground.met(plan("read"))
+    fault = overlay("fault", "foreign-read")
+    assert try_fault(ground, fault, [plan("read"), plan("quiet")], False).right_rule
+    assert not try_fault(ground, fault, [plan("read")], False).right_rule, "that leak is there without the fault"
+
+
 def test_accesses_stand_for_what_they_are_meant_to() -> None:
     assert isinstance(READ, Access) and [f.rule for f in judge(trace(READ), FACTS)] == ["foreign-read"]
