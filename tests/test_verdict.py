@@ -2,74 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
-from harness.coverage import Coverage
-from harness.finding import Finding
 from harness.judge import judge
-from harness.record import CellRecord, ItemRecord
-from harness.riskmap import Cell, Lack, Pattern, RiskItem, RiskMap
-from harness.trace import Access, Site, StepRecord, Trace
-from harness.verdict import ENOUGH, Matcher, attribute, decide
-from tests.evidence_factory import FACTS, TWINS, access, trace
-
-ROW = Cell(sink="row", entry="api")
-PLACE = Pattern(sink="row", surface="messages", site="bot.py:*")
-OWN: dict[str, Any] = {"owned_by": "columns"}
-
-
-def item(*cells: Cell, **fields: Any) -> RiskItem:
-    base: dict[str, Any] = {
-        "id": "store", "group": "Storage", "generation": "saas", "module": "bot.py", "defect": "d", "mitigation": "m",
-        "places": {"bot": (PLACE, Pattern(sink="config", surface="bot"))},
-    }  # fmt: skip
-    return RiskItem(cells=cells or (ROW,), **{**base, **fields})
-
-
-def own(twin: str, **fields: Any) -> Access:
-    """`twin` reads its own row, which is the feature at work."""
-    base: dict[str, Any] = {"actor": twin, "ambient": twin, "lineage": f"{twin}.0", "owner": twin, "detail": OWN}
-    return access(**{**base, **fields})
-
-
-def both(count: int = ENOUGH, **fields: Any) -> list[Access]:
-    """`count` accesses, half of each twin."""
-    return [own("AB"[n % 2], **fields) for n in range(count)]
-
-
-def differing(made: Trace, dimension: str) -> Trace:
-    """The same run with twins that differ in `dimension`."""
-    spec = msgspec.structs.replace(TWINS.spec, dimension=dimension)
-    return msgspec.structs.replace(made, twins=msgspec.structs.replace(TWINS, spec=spec))
-
-
-def verdict(
-    risk: RiskItem,
-    accesses: Sequence[Access],
-    killed: Mapping[str, bool] | None = None,
-    dimension: str = "T",
-    facts: Any = FACTS,
-) -> ItemRecord:
-    """What a campaign that showed these accesses says of the item."""
-    made = differing(trace(*accesses), dimension)
-    riskmap = RiskMap(items=(risk,))
-    findings = {f.fingerprint: f for f in judge(made, facts, riskmap.demands(facts.name))}
-    coverage = Coverage()
-    coverage.add(made)
-    mine = [name for name, f in findings.items() if attribute(f, riskmap, facts.name)]
-    return decide(risk, facts=facts, matcher=Matcher(coverage), findings=findings, attributed=mine, killed=killed or {})
-
-
-def cell(risk: RiskItem, accesses: Sequence[Access], dimension: str = "T") -> CellRecord:
-    """The first cell as measured."""
-    return verdict(risk, accesses, dimension=dimension).cells[0]
-
-
-LEAK = own("B", owner="A")
+from harness.record import CellRecord
+from harness.riskmap import Cell, Lack, Pattern
+from harness.trace import Access, Site
+from harness.verdict import ENOUGH
+from tests.evidence_factory import FACTS, access, trace
+from tests.verdict_support import CONTEXT, LEAK, OWN, PLACE, ROW, both, cell, item, own, verdict
 
 
 def test_another_generation_is_not_applicable_whatever_was_found() -> None:
@@ -332,9 +276,6 @@ def test_absence_is_demanded_on_the_cell_s_entry_only() -> None:
     assert said.findings == () and said.verdict != "open"
 
 
-CONTEXT = Cell(sink="context", entry="api")
-
-
 def test_a_context_cell_counts_accesses_of_every_sink_of_the_item() -> None:
     config = [
         access(sink="config", surface="bot", actor=t, ambient=t, marks=t, detail={"level": "tenant"}) for t in "AB"
@@ -343,116 +284,9 @@ def test_a_context_cell_counts_accesses_of_every_sink_of_the_item() -> None:
     assert (measured.state, measured.count) == ("closed", ENOUGH)
 
 
-def findings(*accesses: Access) -> list[Finding]:
-    return judge(trace(*accesses), FACTS)
-
-
-def test_a_context_cell_claims_context_findings_on_any_sink_and_no_others() -> None:
-    riskmap = RiskMap(items=(item(CONTEXT),))
-    (missing,) = findings(own("A", ambient="-"))
-    (mismatch,) = findings(access(sink="config", surface="bot", ambient="B", detail={"level": "tenant"}))
-    (foreign,) = findings(LEAK)
-    assert (missing.rule, mismatch.rule, foreign.rule) == ("context-missing", "context-mismatch", "foreign-read")
-    assert attribute(missing, riskmap, "bot") == ("store",)
-    assert attribute(mismatch, riskmap, "bot") == ("store",)
-    assert attribute(foreign, riskmap, "bot") == ()
-
-
-def test_attribution_wants_place_code_and_sink() -> None:
-    (leak,) = findings(LEAK)
-    rest = {
-        "code": item(id="code", places={"bot": (Pattern(sink="row", surface="messages", site="plugin.py:*"),)}),
-        "surface": item(id="surface", places={"bot": (Pattern(sink="row", surface="people"),)}),
-        "sink": item(Cell(sink="file", entry="api"), id="sink", places={"bot": (Pattern(surface="messages"),)}),
-        "bot": item(id="bot", places={"other": (PLACE,)}),
-    }
-    riskmap = RiskMap(items=(item(id="one"), *rest.values(), item(id="two")))
-    assert attribute(leak, riskmap, "bot") == ("one", "two")
-
-
-def test_attribution_counts_every_place_that_one_defect_shows_at() -> None:
-    (leak,) = findings(LEAK, msgspec.structs.replace(LEAK, surface="people"))
-    people = item(id="people", places={"bot": (Pattern(sink="row", surface="people"),)})
-    assert attribute(leak, RiskMap(items=(item(id="one"), people)), "bot") == ("one", "people")
-
-
-def test_attribution_looks_at_callers_too() -> None:
-    (leak,) = findings(LEAK)
-    caller = item(places={"bot": (Pattern(sink="row", site="api.py:handle"),)})
-    assert attribute(leak, RiskMap(items=(caller,)), "bot") == ("store",)
-
-
 def test_one_place_matched_by_two_patterns_counts_once() -> None:
     twice = item(places={"bot": (PLACE, Pattern(sink="*", surface="mess*"))})
     assert cell(twice, both()).count == ENOUGH
-
-
-@pytest.mark.parametrize(("entry", "expected"), [("start", ("store",)), ("api", ())])
-def test_a_registers_only_cell_claims_its_own_entry_alone(entry: str, expected: tuple[str, ...]) -> None:
-    riskmap = RiskMap(items=(item(Cell(sink="row", entry="start", predicate="registers_only")),))
-    [missing, *_] = findings(access(ambient="-", entry=entry, owner="A", detail={"owned_by": "columns"}))
-    assert attribute(missing, riskmap, "bot") == expected
-
-
-def attributed(risk: RiskItem, *accesses: Access, steps: Sequence[StepRecord] = ()) -> set[str]:
-    """Rules of the findings of these accesses that belong to the item."""
-    made = msgspec.structs.replace(trace(*accesses), steps=tuple(steps))
-    found = judge(made, FACTS)
-    assert found, "there is something to attribute"
-    return {f.rule for f in found if attribute(f, RiskMap(items=(risk,)), "bot")}
-
-
-def test_configuration_read_without_context_belongs_to_items_that_speak_of_contexts_or_refusals() -> None:
-    bare = access(sink="config", surface="bot", ambient="-", detail={"level": "default"})
-    assert attributed(item(Cell(sink="config", entry="api")), bare) == set(), "nobody met what is another's"
-    for claim in (Cell(sink="context", entry="api"), Cell(sink="config", entry="api", predicate="refuses")):
-        assert attributed(item(claim), bare) == {"context-missing"}
-
-
-def test_ones_own_row_without_context_is_no_leak_between_the_twins() -> None:
-    mine = own("A", ambient="-")
-    assert attributed(item(), mine) == set()
-    assert attributed(item(Cell(sink="row", entry="api", predicate="refuses")), mine) == {"context-missing"}
-
-
-def test_a_flow_of_nobodys_brings_the_twins_together_where_an_item_denies_it_of_that_entry() -> None:
-    nobodys = access(actor=None, ambient="-", owner="A", detail=OWN, entry="timer", lineage="boot.1")
-    assert attributed(item(Cell(sink="row", entry="timer")), nobodys) == {"context-missing"}
-    assert attributed(item(Cell(sink="row", entry="api")), nobodys) == set()
-
-
-def test_code_alone_is_meant_where_it_meets_the_others_data_itself() -> None:
-    far = own("B", owner="A", site=Site("store.py", 3, "load"))
-    for frame, mine in (("store.py:load", {"foreign-read"}), ("api.py:handle", set())):
-        meant = item(places={"bot": (Pattern(site=frame),)})
-        assert attributed(meant, far) == mine
-    named = item(places={"bot": (Pattern(sink="row", surface="messages", site="api.py:handle"),)})
-    assert attributed(named, far) == {"foreign-read"}, "with a place, whoever calls may be named"
-    lost = item(Cell(sink="context", entry="api"), places={"bot": (Pattern(site="api.py:handle"),)})
-    assert attributed(lost, own("A", ambient="-")) == {"context-missing"}, "where the flow came from is the matter"
-
-
-def test_what_shows_on_another_entry_breaks_no_claim_of_this_one() -> None:
-    on_web = own("B", owner="A", entry="webui")
-    assert attributed(item(ROW), on_web) == set()
-    assert attributed(item(Cell(sink="row", entry="webui")), on_web) == {"foreign-read"}
-    assert attributed(item(Cell(sink="context", entry="api")), own("A", ambient="-", entry="webui")) == set()
-
-
-def test_an_item_may_name_the_rules_by_which_its_defect_shows() -> None:
-    leak = own("B", owner="A")
-    assert attributed(item(rules=("unscoped-*", "foreign-*")), leak) == {"foreign-read"}
-    assert attributed(item(rules=("unscoped-*",)), leak) == set()
-
-
-def test_who_acts_as_the_other_is_a_matter_of_contexts_wherever_that_shows_first() -> None:
-    acts = access(sink="row", ambient="B", owner="B", detail=OWN)
-    step = StepRecord(
-        index=0, entry="api", action="say", who="A", first_seq=0, last_seq=9, started=0, ended=1,
-        forged=("tenant=tenant",),
-    )  # fmt: skip
-    assert attributed(item(), acts, steps=(step,)) == set()
-    assert attributed(item(Cell(sink="context", entry="api")), acts, steps=(step,)) == {"forged-identity"}
 
 
 def test_a_cell_is_open_by_what_shows_on_its_own_entry_and_dimension() -> None:
