@@ -88,17 +88,25 @@ def terminal() -> tuple[int, bool]:
     return (shutil.get_terminal_size().columns if live else 100), live and not os.environ.get("NO_COLOR")
 
 
+SPACING = 30.0
+"""Seconds between two lines of progress in a log."""
+
+
 class Ticker:
-    """Progress on standard error while it is a terminal; nothing when piped."""
+    """Progress on standard error: one line that is replaced on a terminal; where it is kept, a line each `SPACING`."""
 
     def __init__(self) -> None:
         self.live = sys.stderr.isatty()
         self.last = 0.0
+        self.written = time.monotonic()
 
     def say(self, text: str) -> None:
         """Replace the line of progress."""
         if self.live:
             click.echo(f"\r\033[K{text}", nl=False, err=True)
+        elif text and time.monotonic() - self.written >= SPACING:
+            self.written = time.monotonic()
+            click.echo(text, err=True)
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
