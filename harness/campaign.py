@@ -113,7 +113,7 @@ class Campaign:
         states = states_of(self.target)
         tour = strategies.tour(actions, claimed, self.facts.hostile, states)
         self._hold_map()
-        soundness.check(self.pool, tour, self.probes, self._fault)
+        soundness.check(self.pool, tour, self.probes, self._fault, self.target.plants().keys())
         asked = requirement.plans(self.requirements, self.facts.name, actions)
         ways = strategies.ways(claimed)
         exploring = int(self.profile.plans * SHARE)

@@ -3,7 +3,7 @@ played twice gives one trace."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -18,14 +18,25 @@ PLANTED = {
 }  # fmt: skip
 """What each probe must have seen of its planted access before a campaign is believed."""
 
+OFFERED = {"event": ("read",)}
+"""The same of sinks that not every bot has: a target that plants there must be seen to."""
 
-def check(pool: Pool, tour: Sequence[Plan], probes: dict[str, bool], note: Callable[[Fault], None]) -> None:
-    """Fill `probes`: of each sink, whether its planted access was seen. `note` is given what went wrong meanwhile.
-    Raises SoundnessError when a probe is blind or the first plan of the tour gives two different traces."""
+
+def check(
+    pool: Pool,
+    tour: Sequence[Plan],
+    probes: dict[str, bool],
+    note: Callable[[Fault], None],
+    planted_by_target: Collection[str] = (),
+) -> None:
+    """Fill `probes`: of each sink, whether its planted access was seen. `note` is given what went wrong meanwhile;
+    `planted_by_target` are the sinks the target plants in. Raises SoundnessError when a probe is blind or the first plan
+    of the tour gives two different traces."""
     planted = pool.run(Plan(), plant=True)
     if planted.trace is None:
         raise SoundnessError(f"the planted run did not end: {planted.status}: {planted.detail}")
-    probes |= _seen(planted.trace)
+    wanted = {**PLANTED, **{sink: ops for sink, ops in OFFERED.items() if sink in planted_by_target}}
+    probes |= _seen(planted.trace, wanted)
     blind = sorted(sink for sink, seen in probes.items() if not seen)
     for fault in (*pool.ready.faults, *planted.trace.faults):
         note(fault)
@@ -39,13 +50,13 @@ def check(pool: Pool, tour: Sequence[Plan], probes: dict[str, bool], note: Calla
         raise SoundnessError(f"plan {plan.digest()} gave two different traces: {where}")
 
 
-def _seen(trace: Trace) -> dict[str, bool]:
+def _seen(trace: Trace, planted: Mapping[str, tuple[str, ...]]) -> dict[str, bool]:
     """Of each sink, whether every operation planted there was recorded under the planting step."""
     ops: dict[str, set[str]] = {}
     for access in trace.accesses:
         if access.step == -2:
             ops.setdefault(access.sink, set()).add(access.op)
-    return {sink: set(wanted) <= ops.get(sink, set()) for sink, wanted in PLANTED.items()}
+    return {sink: set(wanted) <= ops.get(sink, set()) for sink, wanted in planted.items()}
 
 
 def _first_difference(one: Trace, two: Trace) -> str:

@@ -48,6 +48,7 @@ from harness import riskmap, strategies
 from harness.campaign import Campaign
 from harness.pool import Pool
 from harness.profiles import PROFILES
+from harness.rules.interference import RULE as INTERFERENCE
 from harness.target import Overlay, Patcher, states_of
 
 PLATFORM, GROUP, USER, AGENT = "qq", "4711", "42", "agent"
@@ -395,6 +396,8 @@ def by_harness(name: str, seconds: float) -> tuple[float | None, str]:
         claimed = whole.dimensions(target.facts().name, target.facts().generation)
         actions = [*target.actions(), *pool.ready.calls]
         tour = strategies.tour(actions, claimed, target.facts().hostile, states_of(target))
+        if named(name).rule == INTERFERENCE:
+            campaign.play(tour)  # a pair starts its steps when the plan alone did
         campaign.try_overlays(tour, name)
         made = campaign.overlay_records[0]
     took = time.monotonic() - began

@@ -1,0 +1,147 @@
+"""A harness that lost a probe, a rule or a way in says so: exit status 3, or items left undecided. None closes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from fixtures.targets.reference import ReferenceTarget
+from harness import judge, pairs, riskmap, strategies
+from harness.campaign import Campaign
+from harness.errors import SoundnessError
+from harness.pool import Pool
+from harness.profiles import Profile
+from harness.record import RunRecord
+from harness.riskmap import RiskMap
+from harness.rules import registry
+from harness.rules.forged import RULE as FORGED
+from harness.rules.interference import RULE as INTERFERENCE
+from harness.soundness import OFFERED, PLANTED
+from harness.target import states_of
+from tests import mutilated_targets
+
+SPEC = "tests.mutilated_targets:{}"
+TOUR = Profile(plans=0, seconds=300, replays=1, overlays=False)
+ENTRIES = ("api", "timer", "webui", "plugin", "start")
+
+FAULTS = {
+    "foreign-read": "emoji-one-list",
+    "foreign-write": "autosave-of-all",
+    "foreign-delete": "forget-everybody",
+    "canary-flow": "reply-to-last-connection",
+    "shared-key": "state-without-owner",
+    "context-missing": "on-start-reads-rows",
+    "context-mismatch": "key-of-last-caller",
+    "default-fallback": "config-default-silent",
+    "unscoped-constraint": "person-unique-for-all",
+    "unscoped-statement": "flagged-of-all",
+    "demanded-absence": "config-rewritten-at-boot",
+    FORGED: "identity-from-payload",
+    INTERFERENCE: "notes-counted-for-all",
+}
+"""For each rule a fault that it must find."""
+
+
+def tenants_only() -> RiskMap:
+    """Items of the reference bot that speak of tenants alone: twins need not differ in anything else."""
+    whole = riskmap.load(ReferenceTarget().risk_map())
+    return RiskMap(
+        items=tuple(
+            item for item in whole.items
+            if item.places.get("reference") and all(cell.dimension == "T" for cell in item.cells)
+        )
+    )  # fmt: skip
+
+
+def campaign(pool: Pool, map_: RiskMap) -> Campaign:
+    return Campaign(pool, ReferenceTarget(), map_, TOUR)
+
+
+@pytest.fixture(scope="module")
+def whole() -> RunRecord:
+    with Pool("fixtures.targets.reference:ReferenceTarget") as pool:
+        return campaign(pool, tenants_only()).run()
+
+
+def test_every_sink_of_a_probe_is_planted() -> None:
+    assert {*PLANTED, *OFFERED} == {
+        sink.removeprefix("DeafTo").lower() for sink in dir(mutilated_targets) if "To" in sink
+    }
+
+
+@pytest.mark.parametrize("sink", [*PLANTED, *OFFERED])
+def test_a_blinded_probe_stops_the_run(sink: str) -> None:
+    blind = pytest.raises(SoundnessError, match=rf"blind probe\(s\): {sink} did not see")
+    with Pool(SPEC.format(f"DeafTo{sink.capitalize()}"), jobs=1) as pool, blind as caught:
+        campaign(pool, RiskMap(items=())).run()
+    assert caught.value.status == 3
+
+
+def closed(record: RunRecord, entry: str) -> set[str]:
+    """Items with a cell on the entry that this record closes."""
+    return {i.id for i in record.items if i.verdict == "closed" and any(cell.entry == entry for cell in i.cells)}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_an_entry_that_comes_to_nothing_closes_no_item(whole: RunRecord, entry: str) -> None:
+    mine = closed(whole, entry)
+    assert mine, "with the entry whole, some item closes by it"
+    items = tuple(item for item in tenants_only().items if item.id in mine)
+    with Pool(SPEC.format(f"Lame{entry.capitalize()}")) as pool:
+        record = campaign(pool, RiskMap(items=items)).run()
+    assert {item.verdict for item in record.items} <= {"inert", "not_exercised"}, [
+        (item.id, item.verdict) for item in record.items if item.verdict not in ("inert", "not_exercised")
+    ]
+
+
+@pytest.fixture(scope="module")
+def trials() -> Iterator[Callable[[str], bool]]:
+    """Whether the harness finds a fault by the rule it names."""
+    target = ReferenceTarget()
+    everything = riskmap.load(target.risk_map())
+    with Pool("fixtures.targets.reference:ReferenceTarget", jobs=1) as pool:
+        actions = [*target.actions(), *pool.ready.calls]
+        dimensions = everything.dimensions(target.facts().name, target.facts().generation)
+        tour = strategies.tour(actions, dimensions, target.facts().hostile, states_of(target))
+
+        def found(name: str) -> bool:
+            made = campaign(pool, everything)
+            if name == FAULTS[INTERFERENCE]:
+                made.play(tour[:PAIRED])  # a pair starts its steps when the plan alone did
+            made.try_overlays(tour[:TRIED], name)
+            (record,) = made.overlay_records
+            return record.killed and record.right_rule
+
+        yield found
+
+
+TRIED = 60
+"""Plans of the tour that a fault is tried on here."""
+
+PAIRED = 12
+"""The same where only pairs show it."""
+
+
+def test_each_rule_has_a_fault() -> None:
+    assert set(FAULTS) == {*registry(), INTERFERENCE}
+
+
+@pytest.mark.parametrize("rule", FAULTS)
+def test_a_removed_rule_misses_its_fault(
+    trials: Callable[[str], bool], rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert trials(FAULTS[rule]), "the whole harness finds it"
+    without(rule, monkeypatch)
+    assert not trials(FAULTS[rule])
+
+
+def without(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the rule out of the harness."""
+    left: Mapping[str, Any] = {name: run for name, run in registry().items() if name != rule}
+    monkeypatch.setattr(judge, "registry", lambda: left)
+    if rule == INTERFERENCE:
+        monkeypatch.setattr(pairs.interference, "first_difference", lambda *runs: None)
+    if rule == FORGED:
+        monkeypatch.setattr(judge.forged, "fold", lambda found, evidence: list(found))
