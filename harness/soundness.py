@@ -30,8 +30,8 @@ def check(
     planted_by_target: Collection[str] = (),
 ) -> None:
     """Fill `probes`: of each sink, whether its planted access was seen. `note` is given what went wrong meanwhile;
-    `planted_by_target` are the sinks the target plants in. Raises SoundnessError when a probe is blind or the first plan
-    of the tour gives two different traces."""
+    `planted_by_target` are the sinks the target plants in. Raises SoundnessError when a probe is blind or the first
+    plan of the tour gives two different traces."""
     planted = pool.run(Plan(), plant=True)
     if planted.trace is None:
         raise SoundnessError(f"the planted run did not end: {planted.status}: {planted.detail}")
