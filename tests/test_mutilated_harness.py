@@ -23,7 +23,7 @@ from harness.target import states_of
 from tests import mutilated_targets
 
 SPEC = "tests.mutilated_targets:{}"
-TOUR = Profile(plans=0, seconds=300, replays=1, overlays=False)
+TOUR = Profile(plans=0, seconds=3000, replays=1, overlays=False)
 ENTRIES = ("api", "timer", "webui", "plugin", "start")
 
 FAULTS = {
