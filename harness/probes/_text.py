@@ -58,11 +58,11 @@ class Rendered(msgspec.Struct, frozen=True):
 
     def digest(self) -> str:
         """12 hex digits, equal for equal content in any process."""
-        state = hashlib.sha256(self.text.encode("utf-8", "surrogatepass"))
+        state = hashlib.blake2b(self.text.encode("utf-8", "surrogatepass"), digest_size=6)
         for blob in self.blobs:
             state.update(b"\0")
             state.update(blob)
-        return state.hexdigest()[:12]
+        return state.hexdigest()
 
 
 class _Renderer:
