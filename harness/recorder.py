@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -38,6 +39,8 @@ _MUTED: ContextVar[bool] = ContextVar("isolation_muted", default=False)
 
 NOWHERE = Site("", 0, "")
 """Not in the bot's code."""
+
+_ABSOLUTE = os.path.abspath(os.sep)
 
 _current: Recorder | None = None
 
@@ -236,7 +239,7 @@ class Recorder:
     def _may_be_ours(self, names: dict[str, Any]) -> bool:
         """Whether code with these globals may be the bot's; what does not say where it stands may be anybody's."""
         file = names.get("__file__")
-        return not isinstance(file, str) or not Path(file).is_absolute() or self._short(file) is not None
+        return not isinstance(file, str) or not file.startswith(_ABSOLUTE) or self._short(file) is not None
 
     def _code(self, code: CodeType) -> _Code:
         short = self._short(code.co_filename)

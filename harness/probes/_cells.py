@@ -256,7 +256,9 @@ class Ledger:
             after = owner if owned_by == "target" else last.owner
             more = {"cells": len(met)}
             text = place.text(key)
-            self._record(recorder, ambient, "write", place, text, owner, after, marks, owned_by, last, value, None, more)
+            self._record(
+                recorder, ambient, "write", place, text, owner, after, marks, owned_by, last, value, None, more
+            )
 
     def seed(self, place: Place, items: Iterable[Item], label: Label | None) -> None:
         """The cells were there before the place was watched; `label` wrote them, as far as is known."""
