@@ -40,7 +40,8 @@ _MUTED: ContextVar[bool] = ContextVar("isolation_muted", default=False)
 NOWHERE = Site("", 0, "")
 """Not in the bot's code."""
 
-_ABSOLUTE = os.path.abspath(os.sep)
+_ABSOLUTE = Path(os.sep).resolve().anchor
+"""What absolute paths begin with."""
 
 _current: Recorder | None = None
 
