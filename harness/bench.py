@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
+import os
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import msgspec
-
-from harness import riskmap, strategies
+from harness import growth, riskmap, strategies
 from harness.campaign import Campaign
 from harness.clock import VirtualClock
+from harness.growth import LIMIT, LONGEST, REPEATS, Figures
 from harness.loop import IsolationLoop
 from harness.plan import Plan, Step
 from harness.pool import Pool
@@ -27,25 +26,12 @@ from harness.profiles import Profile
 from harness.scanner import TokenScanner
 from harness.target import Target, states_of
 
-Figures = dict[str, float]
-"""Name (the unit in it) -> value."""
-
 ROUNDS = 50
 HOPS = 50_000
 PAIRS = 7
-REPEATS = 3
-"""Each plan is played so often with the probes on and off; the least time of each counts."""
-
-STEPS = (10, 30, 100, 300, 1000)
 DAY = 86_400.0
 TRIAL = 600.0
 """Virtual seconds played first, to tell how long a day would take."""
-LONGEST = 120.0
-"""Processor seconds beyond which a day or a longer plan is not played."""
-LIMIT = 900.0
-"""Wall seconds one of these plans may take."""
-EARLY = 100
-"""Plans of a campaign after which memory is looked at first."""
 
 
 def measure(
@@ -56,12 +42,16 @@ def measure(
     count: int,
     figures: Figures,
     campaign: int = 0,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Iterator[str]:
     """Lines of figures, as they come; `figures` is filled with the same by name. `count` drawn plans and as many of the
     tour are played with the probes on and without any. With `campaign` that many plans are played and judged as in a
-    campaign, to see how memory grows."""
+    campaign, to see how memory grows. `progress` is told what is measured next."""
+    figures["load_average"] = _load()
+    progress("the scanner and the loop")
     yield _scanner(target, figures)
     yield _hop(figures)
+    progress("booting the target twice, with and without probes")
     with (
         Pool(spec, root=root, db_root=db_root, jobs=1) as pool,
         Pool(spec, root=root, db_root=db_root, jobs=1, bare=True) as bare,
@@ -73,14 +63,27 @@ def measure(
         yield f"boot: {ready.seconds:.1f} s, {figures['memory_mib']:.0f} MiB, threads: {threads}"
         mapped = riskmap.load(target.risk_map())
         work = Campaign(pool, target, mapped, Profile(plans=0, seconds=math.inf, replays=0, overlays=False))
+        reset = min(bare.run(Plan(), limit=LIMIT, observe=False).cpu_ms for _ in range(2 * REPEATS))
+        figures["reset_ms"] = round(reset, 1)
         for name, plans in _plans(target, pool, mapped, count).items():
+            progress(f"{len(plans)} {name} plans, {REPEATS} times with and without probes")
             yield from _overhead(name, plans, pool, bare, work, figures)
+        progress(f"{2 * count} plans with one worker and with two")
         yield from _workers(_drawn(target, pool, 2 * count, 3), pool, figures)
+        progress("a day without anybody")
         yield _day(pool, figures)
-        yield from _growth(_drawn(target, pool, 40, 5), pool, figures)
+        progress("plans of more and more steps")
+        yield from growth.by_steps(_drawn(target, pool, 40, 5), pool, figures)
+        progress("more and more tenants")
+        yield from growth.by_tenants(target, pool, figures)
         if campaign:
-            yield from _memory(_drawn(target, pool, campaign, 9), pool, work, figures)
-    yield "tenants: plans have two principals and no more, so that cost by their number cannot be told"
+            progress(f"memory over {campaign} plans")
+            yield from growth.memory(_drawn(target, pool, campaign, 9), pool, work, figures)
+
+
+def _load() -> float:
+    """What else keeps this machine busy: the mean of what wanted to run in the last minute. 0 where it is not told."""
+    return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else 0.0
 
 
 def _scanner(target: Target, figures: Figures) -> str:
@@ -175,18 +178,29 @@ def _overhead(
         f"{name}_plans_per_cpu_second_bare": 1000 / (statistics.mean(off) + forking),
     }
     figures["fork_ms"] = round(forking, 1)
+    whole = statistics.mean(on) + forking + judged
+    reset = min(figures["reset_ms"], statistics.mean(off))
+    shares = {
+        "reset": reset + forking,
+        "bot": statistics.mean(off) - reset,
+        "probes": statistics.mean(on) - statistics.mean(off),
+        "judging": judged,
+    }
+    made |= {f"{name}_share_{part}": took / whole for part, took in shares.items()}
     figures |= {key: round(value, 3) for key, value in made.items()}
     yield (
         f"{name} plans ({figures[f'{name}_steps']:.0f} steps, {figures[f'{name}_accesses']:.0f} accesses): "
         f"{made[f'{name}_cpu_ms']:.0f} ms of processor time with probes, {made[f'{name}_cpu_ms_bare']:.0f} ms without, "
         f"ratio {made[f'{name}_overhead_ratio']:.2f}; "
         f"{made[f'{name}_plans_per_cpu_second']:.1f} plans a second on one core, reset and judging included "
-        f"({made[f'{name}_plans_per_cpu_second_bare']:.1f} without probes)"
+        f"({made[f'{name}_plans_per_cpu_second_bare']:.1f} without probes); of it "
+        + ", ".join(f"{part} {took / whole:.0%}" for part, took in shares.items())
     )
 
 
 def _workers(plans: Sequence[Plan], pool: Pool, figures: Figures) -> Iterator[str]:
     took: dict[int, list[float]] = {1: [], 2: []}
+    load = _load()
     former = pool.jobs
     try:
         for _ in range(REPEATS):
@@ -199,7 +213,12 @@ def _workers(plans: Sequence[Plan], pool: Pool, figures: Figures) -> Iterator[st
     finally:
         pool.jobs = former
     figures["two_workers_ratio"] = round(min(took[1]) / min(took[2]), 2)
-    yield f"two workers: {figures['two_workers_ratio']:.2f} times the plans of one (wall time)"
+    figures["two_workers_load_average"] = load
+    figures["two_workers_cores"] = os.cpu_count() or 1
+    yield (
+        f"two workers: {figures['two_workers_ratio']:.2f} times the plans of one (wall time; load average {load:.1f} "
+        f"on {figures['two_workers_cores']:.0f} cores before it)"
+    )
 
 
 def _day(pool: Pool, figures: Figures) -> str:
@@ -224,61 +243,3 @@ def _idle(pool: Pool, seconds: float) -> float:
     if outcome.trace is None or any(fault.kind == "runaway" for fault in outcome.trace.faults):
         return math.nan
     return outcome.cpu_ms / 1000
-
-
-def _growth(plans: Sequence[Plan], pool: Pool, figures: Figures) -> Iterator[str]:
-    """Plans of more and more of the same steps; what a plan without steps costs is taken off."""
-    stock = [step for plan in plans for step in plan.steps if step.who is not None]
-    if not stock:
-        return
-    base = min(pool.run(Plan()).cpu_ms for _ in range(REPEATS))
-    points: list[tuple[float, float]] = []
-    for count in STEPS:
-        steps = tuple(msgspec.structs.replace(stock[i % len(stock)], gap=0.05, join=i % 10 == 0) for i in range(count))
-        played = [pool.run(Plan(steps=steps), limit=LIMIT) for _ in range(REPEATS if count < STEPS[-1] else 1)]
-        cost = min(outcome.cpu_ms for outcome in played)
-        if any(outcome.trace is None for outcome in played):
-            yield f"{count} steps: the plan did not end ({played[0].status})"
-            break
-        figures[f"steps_{count}_cpu_ms"] = round(cost, 1)
-        points.append((count, cost - base))
-        if cost > LONGEST * 1000 / 4:
-            break
-    if len(points) > 2:
-        figures["steps_exponent"] = round(exponent(points), 2)
-        told = ", ".join(f"{count:.0f}: {cost / 1000:.2f} s" for count, cost in points)
-        yield f"cost by steps ({told}): exponent {figures['steps_exponent']:.2f}"
-
-
-def exponent(points: Sequence[tuple[float, float]]) -> float:
-    """The e of cost = c * size ** e that fits (size, cost) best, on logarithms; costs that are not positive are left
-    out. Raises statistics.StatisticsError for fewer than two sizes."""
-    known = [(math.log(size), math.log(cost)) for size, cost in points if cost > 0]
-    return statistics.linear_regression([size for size, _ in known], [cost for _, cost in known]).slope
-
-
-def _memory(plans: Sequence[Plan], pool: Pool, work: Campaign, figures: Figures) -> Iterator[str]:
-    pool.jobs, former = 2, pool.jobs
-    try:
-        for done, some in (("early", plans[:EARLY]), ("late", plans[EARLY:])):
-            work.play(some)
-            for name, path in (("controller", "/proc/self/status"), ("zygote", f"/proc/{pool.pid}/status")):
-                kib = _resident(Path(path))
-                if kib is not None:
-                    figures[f"{name}_mib_{done}"] = round(kib / 1024, 1)
-    finally:
-        pool.jobs = former
-    for name in ("controller", "zygote"):
-        early, late = figures.get(f"{name}_mib_early"), figures.get(f"{name}_mib_late")
-        if early and late:
-            figures[f"{name}_growth_ratio"] = round(late / early, 3)
-            yield f"memory of the {name}: {early:.0f} MiB after {EARLY} plans, {late:.0f} MiB after {len(plans)}"
-
-
-def _resident(status: Path) -> int | None:
-    """KiB that a process holds in memory now; None where the platform does not say."""
-    try:
-        found = re.search(r"VmRSS:\s*(\d+) kB", status.read_text(encoding="ascii"))
-    except OSError:
-        return None
-    return int(found[1]) if found else None

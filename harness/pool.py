@@ -28,6 +28,10 @@ DEFAULT_LIMIT = 60.0
 HASH_SEED = "0"
 """Zygotes run under one hash seed, so that a bot which iterates over a set of strings repeats itself."""
 
+MEMORY = Path("/dev/shm")
+ROOM = 1 << 30
+"""Bytes that must be free in memory for private folders to be laid there."""
+
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """A plan with what came of it: a trace, or (`crash`, `hang`) why there is none."""
@@ -67,7 +71,7 @@ class Pool:
         }  # fmt: skip
         self.jobs = (jobs or os.cpu_count() or 1) if self.fork else 1
         self._next = 0
-        self.folder = Path(tempfile.mkdtemp(prefix="isolation-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="isolation-", dir=_in_memory()))
         ours, theirs = socket.socketpair()
         setup = Setup(
             target=spec, root=str(root.resolve()) if root else None,
@@ -213,3 +217,13 @@ class Pool:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _in_memory() -> Path | None:
+    """Where private folders cost no disk: nobody needs them after their plan, and a bot waits for the disk at every
+    commit. None, for the usual place, where there is no room or TMPDIR names another."""
+    try:
+        roomy = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM
+    except OSError:
+        return None
+    return MEMORY if roomy and "TMPDIR" not in os.environ else None

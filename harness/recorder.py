@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -39,6 +40,9 @@ _MUTED: ContextVar[bool] = ContextVar("isolation_muted", default=False)
 NOWHERE = Site("", 0, "")
 """Not in the bot's code."""
 
+_ABSOLUTE = Path(os.sep).resolve().anchor
+"""What absolute paths begin with."""
+
 _current: Recorder | None = None
 
 
@@ -71,6 +75,7 @@ class Recorder:
         self._clock = clock
         self._roots = tuple(str(root.resolve()).rstrip("/") + "/" for root in roots)
         self._codes: dict[int, _Code] = {}
+        self._spaces: dict[int, tuple[dict[str, Any], bool]] = {}
         self._plumbing = tuple(plumbing)
         self._labels: dict[tuple[tuple[str, str | None], ...], Label] = {}
         self.silent = False
@@ -154,9 +159,10 @@ class Recorder:
         marks: tuple[Mark, ...] = (),
         detail: dict[str, Any] | None = None,
         code: CodeType | None = None,
+        ambient: Label | None = None,
     ) -> Access | None:
         """Record one access of the running code. Returns None while muted. `code` is whose answer it is, where that
-        code has returned already."""
+        code has returned already; `ambient` what `ambient()` said a moment ago, where the caller has asked."""
         if not self.listening:
             return None
         flow = FLOW.get()
@@ -167,7 +173,7 @@ class Recorder:
             seq=len(self.accesses),
             step=flow.step,
             actor=flow.actor,
-            ambient=self.ambient(),
+            ambient=ambient or self.ambient(),
             entry=flow.entry,
             direct=flow.depth == 0,
             lineage=flow.lineage,
@@ -202,19 +208,25 @@ class Recorder:
         site: FrameType | None = None
         innermost: FrameType | None = None
         depth = 0
-        codes = self._codes
+        codes, spaces = self._codes, self._spaces
         while frame is not None and frame is not outermost and depth < MAX_FRAMES:
-            code = frame.f_code
-            known = codes.get(identity(code))
-            if known is None:
-                known = codes[identity(code)] = self._code(code)
-            place = known.place
-            if place:
-                frames.append(place)
-                if site is None and not known.plumbing:
-                    site = frame
-                elif innermost is None:
-                    innermost = frame
+            # Most frames are libraries'. To ask a frame for its code raises an audit event, for its globals none.
+            names = frame.f_globals
+            space = spaces.get(identity(names))
+            if space is None:
+                space = spaces[identity(names)] = names, self._may_be_ours(names)
+            if space[1]:
+                code = frame.f_code
+                known = codes.get(identity(code))
+                if known is None:
+                    known = codes[identity(code)] = self._code(code)
+                place = known.place
+                if place:
+                    frames.append(place)
+                    if site is None and not known.plumbing:
+                        site = frame
+                    elif innermost is None:
+                        innermost = frame
             frame = frame.f_back
             depth += 1
         stack = tuple(frames)
@@ -224,6 +236,11 @@ class Recorder:
             return NOWHERE, index
         code = found.f_code
         return Site(codes[identity(code)].file, found.f_lineno, code.co_qualname), index
+
+    def _may_be_ours(self, names: dict[str, Any]) -> bool:
+        """Whether code with these globals may be the bot's; what does not say where it stands may be anybody's."""
+        file = names.get("__file__")
+        return not isinstance(file, str) or not file.startswith(_ABSOLUTE) or self._short(file) is not None
 
     def _code(self, code: CodeType) -> _Code:
         short = self._short(code.co_filename)

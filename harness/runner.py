@@ -67,6 +67,9 @@ class Rig:
         self.probes = tuple(probes)
         self.epoch = epoch
         self.calls = dict(calls or {})
+        self.facts = target.facts()
+        self.actions = {(action.entry, action.name): action for action in target.actions()}
+        self.actions |= {place: call.action(self.facts.packages) for place, call in self.calls.items()}
         self._made: dict[TwinSpec, tuple[Twins, TokenScanner]] = {}
 
     def twins(self, spec: TwinSpec) -> tuple[Twins, TokenScanner]:
@@ -134,17 +137,14 @@ class _Run:
             rig.target.roots(),
             rig.target.ambient,
             self.loop.time,
-            rig.target.facts().plumbing,
+            rig.facts.plumbing,
         )
         if paired:
             self.recorder.kept = WHOLE
             reseed(plan.seed, self.recorder.acting)
-        facts = rig.target.facts()
-        self.harvest = Harvest(folder, facts, self.twins, self.scanner, rig.target.owner_of_path)
+        self.harvest = Harvest(folder, rig.facts, self.twins, self.scanner, rig.target.owner_of_path)
         self.crossed: set[int] = set()
         self.rendered: set[int] = set()
-        self.wrong = {(action.entry, action.name): action for action in rig.target.actions()}
-        self.wrong |= {place: call.action(facts.packages) for place, call in rig.calls.items()}
 
     def play(self) -> Trace:
         began = real_perf_counter()
@@ -327,7 +327,7 @@ class _Run:
         target = self.target
         assert isinstance(target, Exposing)
         with self.recorder.muted():
-            chosen, crossed = call.arguments(self.harvest, who, step.payload, target.facts().packages)
+            chosen, crossed = call.arguments(self.harvest, who, step.payload, self.rig.facts.packages)
         if crossed:
             self.crossed.add(index)
         bare = step.payload.get("context") == "none"
@@ -359,7 +359,7 @@ class _Run:
             index=index, entry=step.entry, action=step.action, who=step.who, first_seq=seq,
             last_seq=len(self.recorder.accesses), started=started, ended=self.loop.time(), outcome=outcome,
             detail=detail, crossed=index in self.crossed, call=place in self.rig.calls,
-            wrong=place in self.wrong and self.wrong[place].is_wrong(step.payload),
+            wrong=place in self.rig.actions and self.rig.actions[place].is_wrong(step.payload),
             forged=forgery.named(step.payload, self.twins) if step.who else (),
         )  # fmt: skip
 

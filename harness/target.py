@@ -313,6 +313,28 @@ class Furnished(Protocol):
         the owner and canaries of each. Not recorded, as it is no access of the bot's."""
 
 
+CROWD = "crowd:"
+"""Before the number of further tenants, the state of a bot that serves them beside the twins. No plan is drawn with
+it: it is there to tell what each tenant costs."""
+
+
+@runtime_checkable
+class Crowded(Protocol):
+    """What a target offers besides when its bot may serve more tenants than the twins."""
+
+    def crowd(self, count: int) -> None:
+        """Write `count` further tenants as a state is written (see `Furnished.furnish`): such as the bot will serve
+        from its start on, equal in kind and size, with nobody's canaries."""
+
+
+@runtime_checkable
+class Budgeted(Protocol):
+    """A target that says what playing it may cost."""
+
+    def budget(self) -> Mapping[str, float]:
+        """Figures of `isolation bench` by name, and the value each must reach or stay below (`harness.asked`)."""
+
+
 def states_of(target: Target) -> tuple[str, ...]:
     """The states that plans for this target may begin with, ``empty`` first."""
     return (EMPTY, *(target.states() if isinstance(target, Furnished) else ()))
@@ -321,6 +343,10 @@ def states_of(target: Target) -> tuple[str, ...]:
 def furnish(target: Target, state: str) -> None:
     """Let `target` write `state`. Raises UsageError on one that it does not offer."""
     if state == EMPTY:
+        return
+    further = state.removeprefix(CROWD)
+    if further != state and further.isdecimal() and isinstance(target, Crowded):
+        target.crowd(int(further))
         return
     if not isinstance(target, Furnished) or state not in target.states():
         raise UsageError(

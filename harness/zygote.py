@@ -99,6 +99,8 @@ def boot(setup: Setup) -> tuple[Rig, Path]:
     calls = offers.discover(target)
     if isinstance(target, Settling):
         target.settle()
+    for probe in probes:
+        probe.between()  # what came since is taken in here, rather than in every fork
     containment.always(False)
     os.chdir(folder)
     gc.collect()

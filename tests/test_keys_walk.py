@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sys
 from pathlib import Path
+from types import ModuleType
 
 from harness.probes._scopes import LARGEST
 from tests.keys_support import Bot
@@ -237,6 +239,35 @@ def test_a_module_imported_during_the_run_is_walked(tmp_path: Path) -> None:
         session.as_("B")
         lazy.CACHE["k"] = 1
         assert [a.new_owner for a in session.on(f"{bot.name}.lazy.CACHE")] == ["B"]
+
+
+def test_a_module_in_the_place_of_another_is_walked(tmp_path: Path) -> None:
+    bot = boot(tmp_path)
+    names = (f"{bot.name}.other", f"{bot.name}.fresh", "nobodys.business")
+    with bot.run() as session:
+        former = sys.modules[names[0]]
+        try:
+            for name in names:
+                sys.modules[name] = ModuleType(name)
+                vars(sys.modules[name])["CACHE"] = {}
+            bot.probe.between()
+            session.as_("B")
+            for name in names:
+                sys.modules[name].CACHE["k"] = 1
+            del sys.modules[names[1]]
+            bot.probe.between()
+            sys.modules[names[1]] = ModuleType(names[1])
+            vars(sys.modules[names[1]])["AGAIN"] = {}
+            bot.probe.between()
+            sys.modules[names[1]].AGAIN["k"] = 1
+        finally:
+            sys.modules[names[0]] = former
+            for name in names[1:]:
+                sys.modules.pop(name, None)
+        assert [a.new_owner for a in session.on(f"{names[0]}.CACHE", "write")] == ["B"]
+        assert [a.new_owner for a in session.on(f"{names[1]}.CACHE", "write")] == ["B"]
+        assert [a.new_owner for a in session.on(f"{names[1]}.AGAIN", "write")] == ["B"]
+        assert not session.on(f"{names[2]}.CACHE")
 
 
 def test_containers_of_own_types_are_compared(tmp_path: Path) -> None:

@@ -121,15 +121,16 @@ class Ledger:
         cell = self._find(place, key, value, label)
         if cell is None and only_known:
             return
-        repeat = self._repeat(place, "read", place.text(key), ambient)
+        text = place.text(key)
+        repeat = self._repeat(place, "read", text, ambient)
         if self._again(repeat):
             return
-        owner, owned_by = self._owner(recorder, place, key, cell)
+        owner, owned_by = self._owner(recorder, place, text, cell)
         marks: tuple[Mark, ...] = ()
         if scan and (cell is None or {cell.by, owner} != {label}):
             rendered = render(value)
             marks = recorder.marks(rendered.text, *rendered.blobs)
-        self._record(recorder, "read", place, key, owner, None, marks, owned_by, cell, value, repeat)
+        self._record(recorder, ambient, "read", place, text, owner, None, marks, owned_by, cell, value, repeat)
 
     def write(
         self,
@@ -146,9 +147,11 @@ class Ledger:
         recorder = self.listening()
         if recorder is None:
             return
-        label = as_label if more is not None else _who(recorder.ambient())
+        ambient = recorder.ambient()
+        label = as_label if more is not None else _who(ambient)
         cell = None if place.indexed else self._find(place, key, value, label)
-        owner, owned_by = self._owner(recorder, place, key, cell)
+        where = place.text(key)
+        owner, owned_by = self._owner(recorder, place, where, cell)
         rendered = render(value)
         text, blobs = rendered.text, rendered.blobs
         if not place.indexed and type(key) is not _Verbatim:
@@ -157,7 +160,7 @@ class Ledger:
         marks = recorder.marks(text, *blobs)
         new = self._store(place, key, value, label, rendered.digest(), marks, cell)
         after = owner if owned_by == "target" else new.owner
-        self._record(recorder, op, place, key, owner, after, marks, owned_by, new, value, None, more)
+        self._record(recorder, ambient, op, place, where, owner, after, marks, owned_by, new, value, None, more)
 
     def delete(self, place: Place, key: Any, value: Any, *, more: dict[str, Any] | None = None) -> None:
         """A cell that held `value` is gone."""
@@ -165,14 +168,16 @@ class Ledger:
         recorder = self.listening()
         if recorder is None:
             return
-        label = None if more is not None else _who(recorder.ambient())
+        ambient = recorder.ambient()
+        label = None if more is not None else _who(ambient)
         cell = self._find(place, key, value, label)
-        owner, owned_by = self._owner(recorder, place, key, cell)
+        text = place.text(key)
+        owner, owned_by = self._owner(recorder, place, text, cell)
         marks: tuple[Mark, ...] = ()
         if cell is not None and {cell.by, owner} != {label}:
             rendered = render(value)
             marks = recorder.marks(rendered.text, *rendered.blobs)
-        self._record(recorder, "delete", place, key, owner, None, marks, owned_by, cell, value, None, more)
+        self._record(recorder, ambient, "delete", place, text, owner, None, marks, owned_by, cell, value, None, more)
         self._forget(place, key, value, label)
 
     def replace(self, place: Place, index: int, former: Any, value: Any) -> None:
@@ -207,7 +212,7 @@ class Ledger:
         groups: dict[Label | None, list[tuple[Any, Any, Cell | None, str]]] = {}
         for key, value in items:
             cell = self._find(place, key, value, label)
-            owner, owned_by = self._owner(recorder, place, key, cell)
+            owner, owned_by = self._owner(recorder, place, place.text(key), cell)
             groups.setdefault(owner, []).append((key, value, cell, owned_by))
         for owner in sorted(groups, key=lambda name: name or ""):
             met = groups[owner]
@@ -217,7 +222,8 @@ class Ledger:
                 rendered = render(*(part for k, v, _, _ in met for part in ((v,) if place.indexed else (k, v))))
                 marks = recorder.marks(rendered.text, *rendered.blobs)
             more = {"cells": len(met)}
-            self._record(recorder, op, place, key, owner, None, marks, owned_by, cell, value, repeat, more)
+            text = place.text(key)
+            self._record(recorder, ambient, op, place, text, owner, None, marks, owned_by, cell, value, repeat, more)
             if op == "delete":
                 for k, v, _, _ in met:
                     self._forget(place, k, v, label)
@@ -232,11 +238,12 @@ class Ledger:
         recorder = self.listening()
         if recorder is None:
             return
-        label = _who(recorder.ambient())
+        ambient = recorder.ambient()
+        label = _who(ambient)
         groups: dict[Label | None, list[tuple[Any, Any, str]]] = {}
         for key, value in items:
             cell = None if place.indexed else self._find(place, key, value, label)
-            owner, owned_by = self._owner(recorder, place, key, cell)
+            owner, owned_by = self._owner(recorder, place, place.text(key), cell)
             groups.setdefault(owner, []).append((key, value, owned_by))
         for owner in sorted(groups, key=lambda name: name or ""):
             met = groups[owner]
@@ -248,7 +255,10 @@ class Ledger:
             key, value, owned_by = met[0]
             after = owner if owned_by == "target" else last.owner
             more = {"cells": len(met)}
-            self._record(recorder, "write", place, key, owner, after, marks, owned_by, last, value, None, more)
+            text = place.text(key)
+            self._record(
+                recorder, ambient, "write", place, text, owner, after, marks, owned_by, last, value, None, more
+            )
 
     def seed(self, place: Place, items: Iterable[Item], label: Label | None) -> None:
         """The cells were there before the place was watched; `label` wrote them, as far as is known."""
@@ -315,9 +325,8 @@ class Ledger:
             if place.cells.pop((identity(value), writer), None) is not None:
                 return
 
-    def _owner(self, recorder: Recorder, place: Place, key: Any, cell: Cell | None) -> tuple[Label | None, str]:
+    def _owner(self, recorder: Recorder, place: Place, text: str, cell: Cell | None) -> tuple[Label | None, str]:
         if self._owner_of_key is not None:
-            text = place.text(key)
             asked = (place.surface, text)
             if asked in self._declared:
                 declared = self._declared[asked]
@@ -332,9 +341,10 @@ class Ledger:
     def _record(
         self,
         recorder: Recorder,
+        ambient: Label,
         op: str,
         place: Place,
-        key: Any,
+        text: str,
         owner: Label | None,
         new_owner: Label | None,
         marks: tuple[Mark, ...],
@@ -344,7 +354,6 @@ class Ledger:
         repeat: tuple[Any, ...] | None,
         more: dict[str, Any] | None = None,
     ) -> None:
-        text = place.text(key)
         detail: dict[str, Any] = {
             "owned_by": owned_by,
             "value_type": type(value).__name__,
@@ -357,8 +366,9 @@ class Ledger:
         if more:
             detail.update(more)
         access = recorder.access(
-            "key", op, place.surface, cut(text), owner=owner, new_owner=new_owner, marks=marks, detail=detail
-        )
+            "key", op, place.surface, cut(text), owner=owner, new_owner=new_owner, marks=marks, detail=detail,
+            ambient=ambient,
+        )  # fmt: skip
         if repeat is not None and access is not None:
             self._repeats[repeat] = access
 

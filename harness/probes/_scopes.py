@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import weakref
-from operator import is_, itemgetter
+from itertools import chain, repeat
+from operator import is_, itemgetter, methodcaller
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ from harness.probes._attrs import Watched
 from harness.probes._cells import ATTRIBUTE, Ledger, Place
 from harness.probes._text import elements, fields, instance_dict
 from harness.probes._traced import items_of, new_place
+from harness.probes._versions import AVAILABLE, Versions
 
 _MISSING: Any = object()
 _FIRST, _SECOND = itemgetter(0), itemgetter(1)
@@ -152,6 +154,71 @@ def put_slot(holder: Any, name: str, value: Any) -> None:
         if hasattr(member, "__set__"):
             member.__set__(holder, value)
             return
+
+
+class Batch:
+    """Some scopes, looked at in one go: between two steps there are hundreds to look at, and next to none has changed.
+
+    Names and values are reached through the namespaces themselves, so that nothing is held that the scopes do not hold.
+    """
+
+    SIZE = 16
+
+    def __init__(self) -> None:
+        self.scopes: list[tuple[int, Scope]] = []
+        self._alive: list[Any] = []
+        self._instances: list[Any] = []
+        self._dicts: list[dict[str, Any]] = []
+        self._spaces: list[Any] = []
+        self._former: list[dict[str, Any]] = []
+        self._slotted: list[Scope] = []
+        self._versions: Versions | None = None
+
+    def add(self, number: int, scope: Scope) -> None:
+        """One more scope, known by the identity of its holder."""
+        self._versions = None
+        self.scopes.append((number, scope))
+        holder, space = scope.holder, scope.namespace()
+        instance = not (scope.is_module or scope.is_class)
+        if scope._weak is not None:
+            self._alive.append(scope._weak)
+        if instance and (instance_dict(holder) is not space or scope._weak is None):
+            self._slotted.append(scope)
+            return
+        if instance:
+            self._instances.append(scope._weak)
+            self._dicts.append(space)
+        self._spaces.append(space)
+        self._former.append(scope.former)
+
+    def unchanged(self) -> bool:
+        """Whether all holders are alive and hold the very objects they held, under the same names."""
+        if any(map(is_, map(_CALL, self._alive), repeat(None))):
+            return False
+        if not all(map(is_, map(_OWN, map(_CALL, self._instances), repeat("__dict__")), self._dicts)):
+            return False
+        if not all(same(scope.namespace(), scope.former) for scope in self._slotted):
+            return False
+        if self._versions is not None and self._versions.same():
+            return True
+        if self._versions is None and AVAILABLE:
+            self._versions = Versions(self._spaces)
+        unchanged = (
+            list(map(len, self._spaces)) == list(map(len, self._former))
+            and all(map(is_, _values(self._spaces), _values(self._former)))
+            and all(map(is_, chain.from_iterable(self._spaces), chain.from_iterable(self._former)))
+        )
+        if unchanged and self._versions is not None:
+            self._versions.keep()
+        return unchanged
+
+
+_CALL: Any = weakref.ref.__call__
+_OWN: Any = object.__getattribute__
+
+
+def _values(spaces: list[Any]) -> chain[Any]:
+    return chain.from_iterable(map(methodcaller("values"), spaces))
 
 
 class Snapshot:

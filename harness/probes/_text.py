@@ -6,10 +6,12 @@ effects, so only the built-in parts of an object are read: base-class methods of
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import decimal
 import enum
 import hashlib
+import logging
 import pathlib
 import re
 import uuid
@@ -18,7 +20,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice, repeat
 from operator import is_
-from types import MemberDescriptorType
+from types import BuiltinFunctionType, CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
 import msgspec
@@ -56,11 +58,11 @@ class Rendered(msgspec.Struct, frozen=True):
 
     def digest(self) -> str:
         """12 hex digits, equal for equal content in any process."""
-        state = hashlib.sha256(self.text.encode("utf-8", "surrogatepass"))
+        state = hashlib.blake2b(self.text.encode("utf-8", "surrogatepass"), digest_size=6)
         for blob in self.blobs:
             state.update(b"\0")
             state.update(blob)
-        return state.hexdigest()[:12]
+        return state.hexdigest()
 
 
 class _Renderer:
@@ -94,30 +96,27 @@ class _Renderer:
         kind = type(value)
         if kind is str:
             self.text(value)
-        elif isinstance(value, str):
-            self.text(str.__str__(value))
-        elif value is None or kind is bool:
-            self.text(str(value))
-        elif isinstance(value, enum.Enum):
-            self.text(f"{kind.__qualname__}.{object.__getattribute__(value, '_name_')}")
-        elif isinstance(value, int):
-            self.text(int.__repr__(value))
-        elif isinstance(value, float):
-            self.text(float.__repr__(value))
-        elif isinstance(value, bytes):
-            self.blob(bytes.__getitem__(value, slice(0, MAX_SIZE)))
-        elif isinstance(value, bytearray):
-            self.blob(bytes(memoryview(value)[:MAX_SIZE]))
-        elif kind in _PLAIN_STR:
-            self.text(str(value))
-        elif isinstance(value, weakref.ref):
-            self.value(weakref.ref.__call__(value), depth)
-        elif isinstance(value, type) or depth <= 0 or identity(value) in self.open:
-            self.text(f"<{_name(value)}>")
-        else:
-            self.open.add(identity(value))
+            return
+        if kind in _PLAIN:
+            self.text(repr(value))
+            return
+        known = _KINDS.get(kind)
+        if known is None:
+            known = _kind(kind)
+        if known is _INSIDE:
+            number = identity(value)
+            if depth <= 0 or number in self.open:
+                self.text(f"<{_name(value)}>")
+                return
+            self.open.add(number)
             self.inside(value, depth)
-            self.open.discard(identity(value))
+            self.open.discard(number)
+        elif known is _BYTES:
+            self.blob(bytes(memoryview(value)[:MAX_SIZE]))
+        elif known is _REFERENCE:
+            self.value(weakref.ref.__call__(value), depth)
+        else:
+            self.text(known(value))
 
     def inside(self, value: Any, depth: int) -> None:
         if isinstance(value, dict):
@@ -136,8 +135,9 @@ class _Renderer:
             # Iteration order depends on the hash seed; the text must not.
             self.text("{" + ", ".join(sorted(key_text(e) for e in islice(elements(value), MAX_NODES))) + "}")
         else:
+            kind = type(value)
             self.text(f"{_name(value)}(")
-            self.pairs(fields(value), depth)
+            self.pairs(held(value) if kind is FunctionType or kind is MethodType else fields(value), depth)
             self.text(")")
 
     def pairs(self, items: Iterable[tuple[Any, Any]], depth: int) -> None:
@@ -157,6 +157,79 @@ class _Renderer:
             self.text(", ")
             if self.nodes > MAX_NODES:
                 break
+
+
+_MACHINERY = (
+    type,
+    ModuleType,
+    CodeType,
+    BuiltinFunctionType,
+    logging.Logger,
+    logging.Handler,
+    asyncio.AbstractEventLoop,
+)
+"""What is not looked into: code, and what belongs to the process. Everything hangs on it, and in no tenant's hands."""
+
+_DATA = (dict, list, tuple, set, frozenset, deque, msgspec.Struct)
+"""What of the harness's own types is looked into: stand-ins, and the principals that a target's clients act for."""
+
+_BYTES, _REFERENCE, _INSIDE = (object() for _ in range(3))
+_KINDS: dict[type, Any] = {}
+"""How a value of each type is told: a function to text, or one of the three marks above."""
+
+
+def _kind(kind: type) -> Any:
+    known: Any = _INSIDE
+    if issubclass(kind, str):
+        known = str.__str__
+    elif issubclass(kind, enum.Enum):
+        known = _enumerated
+    elif issubclass(kind, int):
+        known = int.__repr__
+    elif issubclass(kind, float):
+        known = float.__repr__
+    elif issubclass(kind, (bytes, bytearray)):
+        known = _BYTES
+    elif kind in _PLAIN_STR:
+        known = str
+    elif issubclass(kind, weakref.ref):
+        known = _REFERENCE
+    elif issubclass(kind, _MACHINERY) or (kind.__module__.startswith("harness.") and not issubclass(kind, _DATA)):
+        known = _named
+    if len(_KINDS) >= REMEMBERED:
+        _KINDS.clear()
+    _KINDS[kind] = known
+    return known
+
+
+def _enumerated(value: Any) -> str:
+    return f"{type(value).__qualname__}.{object.__getattribute__(value, '_name_')}"
+
+
+def _named(value: Any) -> str:
+    return f"<{_name(value)}>"
+
+
+def held(function: Any) -> Iterator[tuple[str, Any]]:
+    """What a function or bound method carries along: the object it is bound to, what it closes over, its defaults and
+    attributes. The module it stands in is not its own."""
+    if type(function) is MethodType:
+        yield "self", function.__self__
+        function = function.__func__
+        if type(function) is not FunctionType:
+            return
+    if function.__closure__:
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__, strict=True):
+            try:
+                yield name, cell.cell_contents
+            except ValueError:
+                continue  # not filled yet
+    if function.__defaults__:
+        yield "defaults", function.__defaults__
+    if function.__kwdefaults__:
+        yield "keywords", function.__kwdefaults__
+    if function.__dict__:
+        yield from list(function.__dict__.items())
 
 
 def _name(value: Any) -> str:

@@ -27,7 +27,7 @@ from harness.principal import Label
 from harness.probes._attrs import HARMLESS, AttributeCell, ClassHook, hookable
 from harness.probes._cells import ATTRIBUTE, Ledger, Place
 from harness.probes._references import Candidate, Inside, bind, bindable, distinct, referrers
-from harness.probes._scopes import Namespace, Scope, Snapshot, Writers, assigned_names, in_order
+from harness.probes._scopes import Batch, Namespace, Scope, Snapshot, Writers, assigned_names, in_order, same
 from harness.probes._text import instance_dict
 from harness.probes._traced import STANDINS, Traced, items_of, new_place, stand_in
 
@@ -67,6 +67,7 @@ class Walker:
         self.ledger = ledger
         self.ours = ours
         self.scopes: dict[int, Scope] = {}
+        self._batches: list[Batch] = []
         self.hooks: dict[type, ClassHook] = {}
         self.snapshots: dict[int, Snapshot] = {}
         self.traced: list[tuple[Place, Any, int]] = []
@@ -102,23 +103,19 @@ class Walker:
             if self._modules.get(name) is module:
                 continue
             self._modules[name] = module
-            scope = Scope(module, name, "", 0, self.ledger)
-            self.scopes[identity(module)] = scope
+            self._watch(module, Scope(module, name, "", 0, self.ledger))
             self._assigned[identity(module)] = assigned_names(module)
 
     def _compare(self, writers: Writers | None) -> None:
-        for number, scope in list(self.scopes.items()):
-            if scope.holder is None:
-                del self.scopes[number]
-                continue
-            changes = scope.changes()
-            if changes:
-                self._changed(scope, changes, writers)
-            if writers is not None and not scope.fresh and not scope.hooked:
-                for name in scope.gone() if len(scope.former) > len(scope.namespace()) else ():
-                    former = scope.former.pop(name)
-                    if type(former) not in _LEAVES or isinstance(former, (str, int, float, bytes)):
-                        self.ledger.delete(scope.watched.place(name), ATTRIBUTE, former, more=writers.detail())
+        for batch in [batch for batch in self._batches if not batch.unchanged()]:
+            for number, scope in batch.scopes:
+                if scope.holder is None:
+                    if self.scopes.get(number) is scope:
+                        del self.scopes[number]
+                    continue
+                if not same(scope.namespace(), scope.former):
+                    self._look(scope, writers)
+            self._renew(batch)
         for place, reference, depth in self.traced:
             if place.dirty:
                 place.dirty = False
@@ -129,6 +126,33 @@ class Walker:
         for snapshot in list(self.snapshots.values()):
             if writers is not None and snapshot.compare(self.ledger, writers):
                 self._children(snapshot.container, snapshot.place, DEPTH - 2, replaceable=False)
+
+    def _look(self, scope: Scope, writers: Writers | None) -> None:
+        changes = scope.changes()
+        if changes:
+            self._changed(scope, changes, writers)
+        if writers is not None and not scope.fresh and not scope.hooked:
+            for name in scope.gone() if len(scope.former) > len(scope.namespace()) else ():
+                former = scope.former.pop(name)
+                if type(former) not in _LEAVES or isinstance(former, (str, int, float, bytes)):
+                    self.ledger.delete(scope.watched.place(name), ATTRIBUTE, former, more=writers.detail())
+        if not changes:
+            self._fresh.append(scope)  # names that are nobody's data came or went
+
+    def _renew(self, batch: Batch) -> None:
+        """Without the scopes that are gone, and with namespaces that were exchanged."""
+        new = Batch()
+        for number, scope in batch.scopes:
+            if scope.holder is not None:
+                new.add(number, scope)
+        self._batches[self._batches.index(batch)] = new
+
+    def _watch(self, holder: Any, scope: Scope) -> None:
+        number = identity(holder)
+        self.scopes[number] = scope
+        if not self._batches or len(self._batches[-1].scopes) >= Batch.SIZE:
+            self._batches.append(Batch())
+        self._batches[-1].add(number, scope)
 
     def _changed(self, scope: Scope, changes: list[tuple[str, Any]], writers: Writers | None) -> None:
         self._fresh.append(scope)
@@ -243,7 +267,7 @@ class Walker:
         self._enter(scope, value)
 
     def _enter(self, scope: Scope, holder: Any) -> None:
-        self.scopes[identity(holder)] = scope
+        self._watch(holder, scope)
         self._changed(scope, scope.changes(), None)
 
     def _children(
@@ -322,7 +346,9 @@ class Walker:
     def _settle(self) -> None:
         """What is there now is what the next walk compares with."""
         for scope in self._fresh:
-            scope.former = dict(scope.namespace())
+            now = dict(scope.namespace())
+            scope.former.clear()  # the very dict, which its batch knows
+            scope.former.update(now)
             scope.fresh = False
         self._fresh.clear()
 

@@ -6,6 +6,7 @@ value inside a container. The keys on the way, and the key itself, stand in `Acc
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from harness import recorder as _recorder
 from harness.principal import Label
 from harness.probes._cells import Ledger, OwnerOfKey
 from harness.probes._lru import LruPatch
-from harness.probes._scopes import Writers, same
+from harness.probes._scopes import Writers
 from harness.probes._walk import Walker
 from harness.target import Facts
 
@@ -38,8 +39,9 @@ class KeyProbe:
         self._ours: dict[str, bool] = {}
         self._walker = Walker(self._ledger, self._is_ours)
         self._lru = LruPatch(self._ledger, self._is_ours)
-        self._imported: dict[str, ModuleType] = {}
         self._modules: list[tuple[str, ModuleType]] = []
+        self._count = 0
+        self._last = ""
         self._seen = 0
         self._first = ""
 
@@ -54,7 +56,7 @@ class KeyProbe:
         """Walk from every module of the bot and put the stand-ins in place."""
         self._roots = tuple(str(root.resolve()).rstrip("/") + "/" for root in roots)
         self._ours.clear()
-        self._imported = {}
+        self._modules, self._count, self._last = [], 0, ""
         self._walk(None, whole_heap=True)
 
     def begin(self, folder: Path) -> None:
@@ -149,11 +151,24 @@ class KeyProbe:
             self._walker.walk(modules, None)
 
     def _bot_modules(self) -> list[tuple[str, ModuleType]]:
-        """The bot's modules; nothing was imported since the last look in most cases, and there are thousands."""
-        if not same(sys.modules, self._imported):
-            self._imported = dict(sys.modules)
-            self._modules = [(name, module) for name, module in self._imported.items() if self._is_ours(name)]
+        """The bot's modules. There are thousands of others, and to look at each of them between two steps would have
+        their pages copied: what was imported since the last look stands at the end."""
+        now = sys.modules
+        if self._unchanged(now):
+            return self._modules
+        fresh = list(itertools.islice(reversed(now.items()), max(0, len(now) - self._count)))
+        after = next(itertools.islice(reversed(now), len(fresh), None), "")
+        if len(now) < self._count or after != self._last or not self._same_as_before(now):
+            fresh, self._modules = list(reversed(now.items())), []
+        self._modules += [(name, module) for name, module in reversed(fresh) if self._is_ours(name)]
+        self._count, self._last = len(now), next(reversed(now), "")
         return self._modules
+
+    def _unchanged(self, now: dict[str, ModuleType]) -> bool:
+        return len(now) == self._count and next(reversed(now), "") == self._last and self._same_as_before(now)
+
+    def _same_as_before(self, now: dict[str, ModuleType]) -> bool:
+        return all(now.get(name) is module for name, module in self._modules)
 
     def _is_ours(self, name: str) -> bool:
         known = self._ours.get(name)

@@ -69,11 +69,13 @@ class RowLog:
         self._columns: dict[tuple[str, ...], dict[str, str]] = {}
         self._writers: dict[tuple[str, str], Label] = {}
         self._labels: dict[tuple[Any, ...], Label | None] = {}
+        self._telling: dict[tuple[str, ...], bool] = {}
 
     def begin(self) -> None:
         """Forget who wrote what in an earlier run."""
         self._writers.clear()
         self._labels.clear()
+        self._telling.clear()
 
     def owner_columns(self, table: TableInfo) -> dict[str, str]:
         """See `RowProbe.owner_columns`."""
@@ -273,8 +275,14 @@ class RowLog:
         # No column tells these twins apart: all that is known is who wrote the row first.
         return self._writers.get((table.name, key)), "first-writer"
 
-    def _tells(self, recorder: Recorder, names: Iterable[str]) -> bool:
+    def _tells(self, recorder: Recorder, names: tuple[str, ...]) -> bool:
         """Whether the columns are owner columns, and of twins under one tenant one of them tells."""
+        known = self._telling.get(names)
+        if known is None:
+            known = self._telling[names] = self._told_apart(recorder, names)
+        return known
+
+    def _told_apart(self, recorder: Recorder, names: tuple[str, ...]) -> bool:
         twins = recorder.twins
         fields = {self.owners[name.lower()] for name in names if name.lower() in self.declared}
         if twins.a.tenant != twins.b.tenant:

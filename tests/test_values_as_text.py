@@ -1,0 +1,72 @@
+"""What of a value is turned to text for the scanner: what it carries along, not the code and machinery it hangs on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from harness.probes._text import render
+
+WIDE = {f"name{number}": number for number in range(1000)}
+"""A global that would use up what may be looked at."""
+
+
+class Plugin:
+    def __init__(self, note: str) -> None:
+        self.note = note
+
+    def handle(self, text: str = "canary default") -> str:
+        return f"{self.note}{text}{len(WIDE)}"
+
+
+def closed(secret: str) -> Callable[[], str]:
+    return lambda: f"{secret}{len(WIDE)}"
+
+
+def test_a_bound_method_shows_its_object_and_defaults_and_no_globals() -> None:
+    text = render(Plugin("canary of the object").handle).text
+    assert "canary of the object" in text
+    assert "canary default" in text
+    assert "name999" not in text
+    assert len(text) < 200
+
+
+def test_a_function_shows_what_it_closes_over_and_what_hangs_on_it() -> None:
+    handler = closed("canary in a closure")
+    handler.__dict__["owner"] = "canary as an attribute"
+    text = render([handler, partial(handler, "canary as an argument")]).text
+    assert all(word in text for word in ("in a closure", "as an attribute", "as an argument"))
+    assert "name0" not in text
+
+
+def test_a_closure_that_is_not_filled_yet_is_passed_over() -> None:
+    def outer() -> Callable[[], str]:
+        def inner() -> str:
+            return late
+
+        assert "inner" in render({"f": inner, "inner": 1}).text
+        late = "late"
+        return inner
+
+    assert "late" in render(outer()).text
+
+
+def test_machinery_is_named_and_not_looked_into() -> None:
+    class Holder:
+        def __init__(self) -> None:
+            self.log = logging.getLogger("canary.logger")
+            self.loop = loop
+            self.module = asyncio
+            self.note = "canary of the holder"
+
+    loop = asyncio.new_event_loop()
+    try:
+        text = render(Holder()).text
+    finally:
+        loop.close()
+    assert "canary of the holder" in text
+    assert "canary.logger" not in text
+    assert "_scheduled" not in text
+    assert len(text) < 200
