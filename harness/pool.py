@@ -19,6 +19,7 @@ from harness.errors import IsolationError, TargetError
 from harness.holdings import Holding
 from harness.inventory import Inventory
 from harness.plan import Plan
+from harness.sensing import Touch, decoded
 from harness.trace import Trace
 from harness.wire import Done, Failed, Job, Ready, Setup, receive, send
 
@@ -40,12 +41,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     cpu_ms: float = 0.0
     inventory: Inventory | None = None
     holdings: tuple[Holding, ...] = ()
+    touches: tuple[Touch, ...] = ()
 
 
 class Pool:
     """A booted zygote. Use as a context manager; leaving it ends the process and removes its folders.
 
-    `spec` is ``module:Class``; `bare` leaves the probes out (see `Setup`). Raises TargetError (with the target's own
+    `spec` is ``module:Class``; `bare` leaves the probes out, `sensing` adds sensors (see `Setup`). Raises TargetError (with the target's own
     message) when the target cannot boot.
     """
 
@@ -59,11 +61,12 @@ class Pool:
         fork: bool | None = None,
         hash_seed: str = HASH_SEED,
         bare: bool = False,
+        sensing: bool = False,
     ) -> None:
         self.fork = hasattr(os, "fork") if fork is None else fork
         self._made_with: dict[str, Any] = {
             "spec": spec, "root": root, "db_root": db_root, "jobs": jobs, "fork": fork, "hash_seed": hash_seed,
-            "bare": bare,
+            "bare": bare, "sensing": sensing,
         }  # fmt: skip
         self.jobs = (jobs or os.cpu_count() or 1) if self.fork else 1
         self._next = 0
@@ -72,7 +75,7 @@ class Pool:
         setup = Setup(
             target=spec, root=str(root.resolve()) if root else None,
             db_root=str(db_root.resolve()) if db_root else None,
-            folder=str(self.folder), fork=self.fork, jobs=self.jobs, bare=bare,
+            folder=str(self.folder), fork=self.fork, jobs=self.jobs, bare=bare, sensing=sensing,
         )  # fmt: skip
         home = str(Path(harness.__file__).resolve().parent.parent)
         paths = [home, *(p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p)]
@@ -118,9 +121,9 @@ class Pool:
         """The zygote's process id."""
         return self._process.pid
 
-    def fresh(self) -> Pool:
-        """Another zygote like this one, just booted."""
-        return Pool(**self._made_with)
+    def fresh(self, **changes: Any) -> Pool:
+        """Another zygote like this one, but for `changes`, just booted."""
+        return Pool(**{**self._made_with, **changes})
 
     def run(self, plan: Plan, *, limit: float = DEFAULT_LIMIT, observe: bool = True, plant: bool = False) -> Outcome:
         """Play one plan and wait for it."""
@@ -196,6 +199,7 @@ class Pool:
         finished[message.id] = Outcome(
             plan=plan, status=message.status, trace=trace, detail=message.detail, fork_ms=message.fork_ms,
             cpu_ms=message.cpu_ms, inventory=inventory, holdings=holdings,
+            touches=decoded(message.touches),
         )  # fmt: skip
 
     def close(self, patience: float = 10) -> None:

@@ -125,6 +125,10 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 
     def digest(self) -> str:
         """Digest of everything that must be equal when the same plan is run again; no wall time, no line."""
+        return hashlib.sha256("\n".join(self.lines()).encode()).hexdigest()
+
+    def lines(self) -> list[str]:
+        """What `digest` is of: one line for each access, in order, then what was observed and what went wrong."""
         lines = []
         for a in self.accesses:
             marks = ",".join(f"{m.label}.{m.slot}.{m.encoding}" for m in a.marks)
@@ -135,4 +139,4 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
         for label in sorted(self.observed):
             lines.extend(f"{label}>{text}" for text in self.observed[label])
         lines.extend(f"{f.kind}:{f.message}" for f in self.faults)
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return lines

@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from harness import containment, holdings, offers, streams, survey, threads
+from harness import containment, holdings, offers, sensing, streams, survey, threads
 from harness.catalogue import make_target
 from harness.clock import START, VirtualClock, real_perf_counter
 from harness.errors import IsolationError
@@ -93,6 +93,8 @@ def boot(setup: Setup) -> tuple[Rig, Path]:
         probe.install(facts)
     threads.install(_thread_started, facts.threads)
     os.chdir(template)
+    if setup.sensing:
+        sensing.start(target.roots)
     target.boot(template)
     for probe in probes:
         probe.booted(target.roots())
@@ -234,6 +236,7 @@ class _Server:
             return Done(
                 id=job.id, status="ok", trace=msgspec.msgpack.encode(trace, enc_hook=_plain), lessons=lessons,
                 inventory=surveyed[0] if surveyed else b"", holdings=held[0] if held else b"",
+                touches=sensing.taken(),
             )  # fmt: skip
         finally:
             os.chdir(self.folder)
