@@ -88,10 +88,9 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         elif self.site.file:
             parts.append(f"shown at {_place(self.site)} in {self.lineage}; nothing known was touched before it")
         told = ": ".join(parts)
+        told += f"; {_AGAINST[self.level]} part"
         if self.difference is not None:
-            told += f"; {_AGAINST[self.level]} part at {self.difference.told()}"
-        else:
-            told += f"; {_AGAINST[self.level]} differed"
+            told += f" at {self.difference.told()}" if self.level else f"; without, at {self.difference.told()}"
         if self.besides:
             told += f"; touched before it as well: {', '.join(self.besides)}"
         return f"{told}. To end it {_REMEDY[self.source]}"
@@ -114,13 +113,14 @@ def first_difference(one: Trace, two: Trace) -> Difference | None:
     return _seen_differently(one, two)
 
 
-def diagnose(pool: Pool, plan: Plan) -> Diagnosis:
+def diagnose(pool: Pool, plan: Plan, seen: Difference | None = None) -> Diagnosis:
     """Play `plan` in fresh zygotes like `pool`'s, under sensors, until two runs part, and name what was touched before.
-    Takes a boot or three, each some times as long as without sensors."""
+    `seen` is where replays parted without sensors. Takes a boot or three, each some times as long as without
+    sensors."""
     with pool.fresh(sensing=True) as first:
         runs = _runs(first, plan, 2 if pool.fork else 1)
         if len(runs) < 2 and pool.fork:
-            return _unknown("", None)
+            return _unknown("", seen)
         if pool.fork and (parted := first_difference(*_traces(runs))):
             return named(parted, runs[0].touches, runs[1].touches, "fork", runs[0].trace)
     settings: tuple[tuple[Level, str], ...] = (("process", HASH_SEED), ("seed", OTHER_SEED))
@@ -131,7 +131,7 @@ def diagnose(pool: Pool, plan: Plan) -> Diagnosis:
             continue
         if parted := first_difference(*_traces([runs[0], again[0]])):
             return named(parted, runs[0].touches, again[0].touches, level, runs[0].trace)
-    return _unknown("", None)
+    return _unknown("", seen)
 
 
 def named(
