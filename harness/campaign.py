@@ -16,6 +16,7 @@ from harness import contrast, mapping, pairs, requirement, soundness, strategies
 from harness.assembling import finding_record, item_records, median
 from harness.confirm import confirm
 from harness.coverage import Coverage
+from harness.diagnosis import Difference, diagnose
 from harness.exploring import IN_CAMPAIGNS, SHARE, Explorer
 from harness.finding import Finding
 from harness.inventory import Table
@@ -104,6 +105,7 @@ class Campaign:
         self.laid = 0
         self.explored = ""
         self.stale: dict[str, tuple[str, ...]] = {}
+        self.unsteady = ""
         self.interrupted = False
 
     def run(self) -> RunRecord:
@@ -285,9 +287,12 @@ class Campaign:
         contrast.settle(self)
         confirm(self, self.profile.replays, self.profile.confirming, self._confirmed)
 
-    def _confirmed(self, fingerprint: str, hits: int, replays: int) -> None:
-        if hits < replays:
-            self._error("replay", f"witness {fingerprint} showed its finding in {hits} of {replays} replays", "", True)
+    def _confirmed(self, fingerprint: str, hits: int, replays: int, parted: Difference | None) -> None:
+        if hits < replays or parted is not None:
+            said = f"witness {fingerprint} showed its finding in {hits} of {replays} replays, and they were not all alike"
+            if not self.unsteady:  # the source is a matter of some boots, and rarely another for each witness
+                self.unsteady = diagnose(self.pool, self.found[fingerprint].plan, parted).told()
+            self._error("replay", f"{said}: {self.unsteady}", "", True)
         self.progress.plans += 1
         self.report(self.progress)
 

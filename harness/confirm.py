@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from harness import pairs
+from harness.diagnosis import Difference, first_difference
 from harness.finding import Finding, absorb
 from harness.origins import origins
 from harness.plan import Plan
@@ -37,10 +38,12 @@ class Ground(Protocol):
         """Of each plan, whether it shows the finding, by that rule."""
 
 
-def confirm(ground: Ground, replays: int, seconds: float, done: Callable[[str, int, int], None]) -> None:
+def confirm(
+    ground: Ground, replays: int, seconds: float, done: Callable[[str, int, int, Difference | None], None]
+) -> None:
     """Shrink and replay every finding. `seconds` of wall time are shared out evenly over what is left to shrink; what a
     finding does not need is the next one's. `done` is called after each with its fingerprint, the replays that showed
-    it, and how many there were."""
+    it, how many there were, and where one of them parted from the first."""
     end = time.monotonic() + seconds
     _cut(ground, end)
     for index, (fingerprint, witnessed) in enumerate(ground.found.items()):
@@ -56,13 +59,18 @@ def confirm(ground: Ground, replays: int, seconds: float, done: Callable[[str, i
         )
         wanted = replays if time.monotonic() < end else min(HURRIED, replays)
         hits = 0
+        first: Trace | None = None
+        parted: Difference | None = None
         for outcome, findings in _again(ground, witnessed.finding.rule, plan, wanted):
+            if outcome.trace is not None:
+                first = first or outcome.trace
+                parted = parted or first_difference(first, outcome.trace)
             for finding in findings:
                 if finding.fingerprint == fingerprint:
                     hits += 1
                     witnessed.finding, witnessed.trace = absorb(finding, witnessed.finding), outcome.trace
         witnessed.plan, witnessed.replays = plan, (hits, wanted)
-        done(fingerprint, hits, wanted)
+        done(fingerprint, hits, wanted, parted)
 
 
 def _cut(ground: Ground, end: float) -> None:

@@ -8,7 +8,9 @@ import random
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from harness.principal import Principal
 from tests.campaign_targets import SoundTarget
@@ -98,6 +100,18 @@ class FileTarget(SoundTarget):
     def reply(self, who: Principal, text: str) -> str:
         Path("made.txt").write_text("x")
         return f"{Path('made.txt').stat().st_mtime_ns} {text}"
+
+
+class LateTarget(SoundTarget):
+    """Steady but in one of its actions, which answers with the last text of anybody and the time that took."""
+
+    async def deliver(self, entry: str, action: str, who: Principal | None, payload: Mapping[str, Any]) -> Any:
+        if action != "note" or who is None:
+            return await super().deliver(entry, action, who, payload)
+        assert self.watch is not None
+        former = self._remember(str(payload["text"]))
+        self.watch.outbound("wire", f"{former} {time.process_time_ns()}", recipient={"tenant": who.tenant})
+        return None
 
 
 class StubbornTarget(SoundTarget):
