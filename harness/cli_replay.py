@@ -13,6 +13,7 @@ from harness.cli_common import PATH, Ticker, checkout_options, examples, fail
 from harness.cli_debug import debug
 from harness.diagnosis import diagnose
 from harness.errors import UsageError
+from harness.parting import provenance, told
 from harness.pool import Pool
 from harness.replaying import Replayed, gather
 from harness.replaying import replay as replay_all
@@ -106,6 +107,10 @@ def _tell(one: Replayed, explain: bool) -> None:
     if explain and one.finding is not None and one.trace is not None:
         for event in timeline(one.trace, one.finding):
             click.echo(f"  {event.at:9.2f} s  {event.lane}  {event.kind:9}  {event.text}")
+        if links := provenance(one.trace, one.finding):
+            click.echo("  how it came to run there (!: where flow and context part):")
+            for line in told(links):
+                click.echo(f"    {line}")
     known = one.witness
     click.echo(f"{known.fingerprint} {known.rule}: shown in {one.hits} of {one.times} replays. {known.message}")
     if one.alike < one.times:

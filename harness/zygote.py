@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from harness import containment, holdings, offers, sensing, streams, survey, threads
+from harness import containment, descent, holdings, offers, sensing, streams, survey, threads
 from harness.catalogue import make_target
 from harness.clock import START, VirtualClock, real_perf_counter
 from harness.errors import IsolationError
@@ -91,6 +91,7 @@ def boot(setup: Setup) -> tuple[Rig, Path]:
         probes = ()
     for probe in probes:
         probe.install(facts)
+    descent.install()
     threads.install(_thread_started, facts.threads)
     os.chdir(template)
     if setup.sensing:
