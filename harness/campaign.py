@@ -289,7 +289,7 @@ class Campaign:
 
     def _confirmed(self, fingerprint: str, hits: int, replays: int, parted: Difference | None) -> None:
         if hits < replays or parted is not None:
-            said = f"witness {fingerprint} showed its finding in {hits} of {replays} replays, and they were not all alike"
+            said = f"witness {fingerprint} showed its finding in {hits} of {replays} replays, which were not alike"
             if not self.unsteady:  # the source is a matter of some boots, and rarely another for each witness
                 self.unsteady = diagnose(self.pool, self.found[fingerprint].plan, parted).told()
             self._error("replay", f"{said}: {self.unsteady}", "", True)

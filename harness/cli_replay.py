@@ -73,7 +73,8 @@ def replay(
         click.echo(f"the witness was found on {known}, this is {version}")
     show = Ticker()
     boot = functools.partial(Pool, spec, root=root, db_root=db_root, jobs=jobs)
-    done = replay_all(boot, target, found, times, hash_seeds, lambda one: show.say(f"replayed {one.witness.fingerprint}"))
+    tick = lambda one: show.say(f"replayed {one.witness.fingerprint}")  # noqa: E731
+    done = replay_all(boot, target, found, times, hash_seeds, tick)
     show.end()
     for one in done:
         _tell(one, explain)

@@ -14,8 +14,6 @@ from contextvars import Context, ContextVar, copy_context
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
-import msgspec
-
 from harness.flow import FLOW, Flow, identity
 from harness.principal import Label
 from harness.recorder import Recorder, current
@@ -102,9 +100,15 @@ class Descents:
         self._made.append(made)
         self.origins.append(
             Origin(
-                kind=made.kind, what=made.what, site=made.site, lineage=flow.lineage, step=flow.step, actor=flow.actor,
-                ambient=made.ambient, parent=parent,
-            )  # fmt: skip
+                kind=made.kind,
+                what=made.what,
+                site=made.site,
+                lineage=flow.lineage,
+                step=flow.step,
+                actor=flow.actor,
+                ambient=made.ambient,
+                parent=parent,
+            )
         )
         return index
 

@@ -179,7 +179,8 @@ def _unknown(level: Level, parted: Difference | None) -> Diagnosis:
 def _other_orders(before: Sequence[Touch], two: Sequence[Touch]) -> list[Touch]:
     """Sets that one run went through in another order than the other."""
     theirs = {key: touch.value for key, touch in _numbered(two)}
-    return [t for key, t in _numbered(before) if t.source == "order" and t.value and theirs.get(key, t.value) != t.value]
+    mine = [(key, touch) for key, touch in _numbered(before) if touch.source == "order" and touch.value]
+    return [touch for key, touch in mine if theirs.get(key, touch.value) != touch.value]
 
 
 def _numbered(touches: Sequence[Touch]) -> Iterator[tuple[tuple[str, str, int, str, int], Touch]]:

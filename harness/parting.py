@@ -31,7 +31,8 @@ def provenance(trace: Trace, finding: Finding) -> tuple[ProvenanceRecord, ...]:
     access = next((a for a in trace.accesses if a.seq == finding.seqs[-1]), None)
     if access is None:
         return ()
-    made = list(reversed(list(chain(trace, access))))
+    # What no code of the bot made is the target's: a task that holds a connection open stands for the step itself.
+    made = [origin for origin in reversed(list(chain(trace, access))) if origin.site.file]
     links = [_beginning(trace, made[0].step if made else access.step), *(_link(trace, origin) for origin in made)]
     if made and made[-1].kind == "queue" and made[-1].actor in TWINS:
         links[-1] = _taken(links[-1], made[-1], access)
@@ -100,7 +101,8 @@ def _within(trace: Trace, access: Access, expected: Label) -> Iterator[Provenanc
     mine = [a for a in trace.accesses if a.seq <= access.seq and a.lineage == access.lineage and a.step == access.step]
     held = [a for a in mine if a.ambient == expected]
     if not held:
-        gate = trace.stacks[access.stack][-1] if 0 <= access.stack < len(trace.stacks) and access.direct else ""
+        stack = trace.stacks[access.stack] if 0 <= access.stack < len(trace.stacks) else ()
+        gate = stack[-1] if stack and access.direct else ""
         where = f", which came in by {gate}," if gate else ""
         yield _last(access, f"this flow of {expected}{where} was never in {expected}'s context", parted=True)
         return

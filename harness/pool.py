@@ -47,8 +47,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Pool:
     """A booted zygote. Use as a context manager; leaving it ends the process and removes its folders.
 
-    `spec` is ``module:Class``; `bare` leaves the probes out, `sensing` adds sensors (see `Setup`). Raises TargetError (with the target's own
-    message) when the target cannot boot.
+    `spec` is ``module:Class``; `bare` leaves the probes out, `sensing` adds sensors (see `Setup`). Raises
+    TargetError (with the target's own message) when the target cannot boot.
     """
 
     def __init__(

@@ -78,8 +78,8 @@ class Sensors:
         """No further notes. For tests."""
         sys.setprofile(None)
         sys.settrace(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
+        threading.settrace(None)
 
     # Functions that answer something else each time
 

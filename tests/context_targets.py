@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextvars import Context
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from harness.flow import as_own
 from harness.principal import Principal
 from harness.target import Action, Facts
 from tests.campaign_targets import SoundTarget
@@ -121,3 +123,13 @@ class ForgetfulTarget(AskingTarget):
 
     async def deliver(self, entry: str, action: str, who: Principal | None, payload: Mapping[str, Any]) -> Any:
         self.ask(str(payload["text"]))
+
+
+class ConnectedTarget(AskingTarget):
+    """Forgets its context as well, on a connection that the target holds open in a task of its own."""
+
+    def roots(self) -> tuple[Path, ...]:
+        return (Path(__file__).parent / "nothing here",)
+
+    async def deliver(self, entry: str, action: str, who: Principal | None, payload: Mapping[str, Any]) -> Any:
+        await asyncio.create_task(as_own(self.said(str(payload["text"]))))

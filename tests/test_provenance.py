@@ -15,9 +15,7 @@ from harness.trace import Trace
 from tests.context_targets import AskingTarget
 
 BOTH = Plan(
-    steps=tuple(
-        Step(entry="api", action="say", who=who, payload={"text": "{message}"}, gap=0.2) for who in ("A", "B")
-    )
+    steps=tuple(Step(entry="api", action="say", who=who, payload={"text": "{message}"}, gap=0.2) for who in ("A", "B"))
 )
 
 
@@ -93,6 +91,11 @@ def test_a_flow_that_never_had_a_context_says_where_it_came_in() -> None:
     links = found("ForgetfulTarget")
     assert [(link.kind, link.parted) for link in links] == [("step", False), ("violation", True)]
     assert "came in by context_targets.py:ForgetfulTarget.deliver, was never in A's context" in links[1].text
+
+
+def test_a_task_of_the_target_s_own_is_no_link() -> None:
+    links = found("ConnectedTarget")
+    assert [(link.kind, link.parted) for link in links] == [("step", False), ("violation", True)]
 
 
 def test_a_bot_that_keeps_its_context_has_nothing_to_tell_and_its_trace_carries_none() -> None:
