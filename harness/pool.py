@@ -18,6 +18,7 @@ import harness
 from harness.errors import IsolationError, TargetError
 from harness.holdings import Holding
 from harness.inventory import Inventory
+from harness.memory import Memory
 from harness.plan import Plan
 from harness.sensing import Touch, decoded
 from harness.trace import Trace
@@ -49,6 +50,9 @@ class Pool:
 
     `spec` is ``module:Class``; `bare` leaves the probes out, `sensing` adds sensors (see `Setup`). Raises
     TargetError (with the target's own message) when the target cannot boot.
+
+    Outcomes that `memory` knows are handed out from there, and others are kept in it. `tick` is called after each plan
+    that was played, and may raise; once `late` says so nothing is played any more.
     """
 
     def __init__(
@@ -68,6 +72,9 @@ class Pool:
             "spec": spec, "root": root, "db_root": db_root, "jobs": jobs, "fork": fork, "hash_seed": hash_seed,
             "bare": bare, "sensing": sensing,
         }  # fmt: skip
+        self.memory: Memory | None = None
+        self.tick: Callable[[], None] = lambda: None
+        self.late: Callable[[], bool] = lambda: False
         self.jobs = (jobs or os.cpu_count() or 1) if self.fork else 1
         self._next = 0
         self.folder = Path(tempfile.mkdtemp(prefix="isolation-"))
@@ -159,48 +166,60 @@ class Pool:
         finished: dict[int, Outcome] = {}
         source = iter(plans)
         more = True
+        jobs: dict[int, Job] = {}
+        memory = None if plant or survey is not None else self.memory
+
+        def collect() -> None:
+            done = self._collect(waiting, finished)
+            job = jobs.pop(done.id)
+            if memory is not None:
+                memory.keep(job, done)
+
         try:
             while True:
+                handed = False
                 while more and len(waiting) < self.jobs and not stop():
                     plan = next(source, None)
                     if plan is None:
                         more = False
                         break
                     self._next += 1
-                    send(
-                        self._connection,
-                        Job(
-                            id=self._next, plan=plan.to_json(), limit=limit, observe=observe, plant=plant,
-                            choices=choices, survey=survey, paired=paired,
-                        ),
+                    job = Job(
+                        id=self._next, plan=plan.to_json(), limit=limit, observe=observe, plant=plant,
+                        choices=choices, survey=survey, paired=paired,
                     )  # fmt: skip
+                    known = memory.take(job) if memory is not None else None
+                    if known is not None:
+                        order.append(self._next)
+                        finished[self._next] = _outcome(plan, known)
+                        handed = True
+                        break
+                    if self.late():  # what is known costs no time, and is asked for though the time be up
+                        more = False
+                        break
+                    send(self._connection, job)
                     waiting[self._next] = plan
+                    jobs[self._next] = job
                     order.append(self._next)
                 while order and order[0] in finished:
                     yield finished.pop(order.pop(0))
                 if not waiting:
-                    if not order:
+                    if not order and not handed:
                         return
                     continue
-                self._collect(waiting, finished)
+                collect()
+                self.tick()
         finally:
             while waiting:
-                self._collect(waiting, finished)
+                collect()
 
-    def _collect(self, waiting: dict[int, Plan], finished: dict[int, Outcome]) -> None:
+    def _collect(self, waiting: dict[int, Plan], finished: dict[int, Outcome]) -> Done:
         message = receive(self._connection)
         if not isinstance(message, Done):
             waiting.clear()
             raise IsolationError(f"the zygote ended while plans were under way; its last output:\n{self._tail()}")
-        plan = waiting.pop(message.id)
-        trace = msgspec.msgpack.decode(message.trace, type=Trace) if message.trace else None
-        inventory = msgspec.msgpack.decode(message.inventory, type=Inventory) if message.inventory else None
-        holdings = msgspec.msgpack.decode(message.holdings, type=tuple[Holding, ...]) if message.holdings else ()
-        finished[message.id] = Outcome(
-            plan=plan, status=message.status, trace=trace, detail=message.detail, fork_ms=message.fork_ms,
-            cpu_ms=message.cpu_ms, inventory=inventory, holdings=holdings,
-            touches=decoded(message.touches),
-        )  # fmt: skip
+        finished[message.id] = _outcome(waiting.pop(message.id), message)
+        return message
 
     def close(self, patience: float = 10) -> None:
         """End the zygote (by force after `patience` seconds) and remove its folders. May be called twice."""
@@ -217,3 +236,14 @@ class Pool:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _outcome(plan: Plan, message: Done) -> Outcome:
+    trace = msgspec.msgpack.decode(message.trace, type=Trace) if message.trace else None
+    inventory = msgspec.msgpack.decode(message.inventory, type=Inventory) if message.inventory else None
+    holdings = msgspec.msgpack.decode(message.holdings, type=tuple[Holding, ...]) if message.holdings else ()
+    return Outcome(
+        plan=plan, status=message.status, trace=trace, detail=message.detail, fork_ms=message.fork_ms,
+        cpu_ms=message.cpu_ms, inventory=inventory, holdings=holdings,
+        touches=decoded(message.touches),
+    )  # fmt: skip
