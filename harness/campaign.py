@@ -115,7 +115,11 @@ class Campaign:
         states = states_of(self.target)
         tour = strategies.tour(actions, claimed, self.facts.hostile, states)
         self._hold_map()
-        soundness.check(self.pool, tour, self.probes, self._fault, self.target.plants().keys())
+        memory, self.pool.memory = self.pool.memory, None
+        course = soundness.check(self.pool, tour, self.probes, self._fault, self.target.plants().keys())
+        self.pool.memory = memory
+        if memory is not None and course is not None:
+            memory.check(*course)
         asked = requirement.plans(self.requirements, self.facts.name, actions)
         ways = strategies.ways(claimed)
         exploring = int(self.profile.plans * SHARE)

@@ -19,6 +19,7 @@ import msgspec
 
 from harness.errors import UsageError
 from harness.plan import Plan
+from harness.trace import Trace
 from harness.wire import Done, Job
 
 NAME = "outcomes.bin"
@@ -92,6 +93,15 @@ class Memory:
             kept = self._read(place)
             if not kept.paired:
                 yield Plan.from_json(kept.plan), kept.done
+
+    def check(self, plan: Plan, trace: Trace) -> None:
+        """Raise UsageError when that plan is known to have taken another course before: it is another bot by now."""
+        known = next((done.trace for kept, done in self.rest() if kept == plan and done.trace), None)
+        if known is not None and msgspec.msgpack.decode(known, type=Trace).digest() != trace.digest():
+            raise UsageError(
+                "the bot does not do what it did when the run was begun: has its code been changed? What was played "
+                "does not hold for it any more; start the run anew without --resume"
+            )
 
     def keep(self, job: Job, done: Done) -> None:
         """Remember what came of a job."""

@@ -27,10 +27,10 @@ def check(
     probes: dict[str, bool],
     note: Callable[[Fault], None],
     planted_by_target: Collection[str] = (),
-) -> None:
+) -> tuple[Plan, Trace] | None:
     """Fill `probes`: of each sink, whether its planted access was seen. `note` is given what went wrong meanwhile;
     `planted_by_target` are the sinks the target plants in. Raises SoundnessError when a probe is blind or the first
-    plan of the tour gives two different traces, with the source of that."""
+    plan of the tour gives two different traces, with the source of that. Returns that plan and its trace."""
     planted = pool.run(Plan(), plant=True)
     if planted.trace is None:
         raise SoundnessError(f"the planted run did not end: {planted.status}: {planted.detail}")
@@ -47,6 +47,7 @@ def check(
     if first.trace and second.trace and (parted := first_difference(first.trace, second.trace)):
         told = diagnose(pool, plan, parted).told()
         raise SoundnessError(f"plan {plan.digest()} gave two different traces: {told}")
+    return (plan, first.trace) if first.trace else None
 
 
 def _seen(trace: Trace, planted: Mapping[str, tuple[str, ...]]) -> dict[str, bool]:

@@ -92,6 +92,15 @@ def test_it_may_be_cut_more_than_once(pool: Pool, uncut: tuple[dict[str, Any], i
     assert (told(campaign(pool, last)), last.kept) == uncut
 
 
+def test_a_bot_that_does_something_else_by_now_is_not_gone_on_with(pool: Pool, tmp_path: Path) -> None:
+    campaign(pool, memory.create(tmp_path), cut_at("plans", 5))
+    with (
+        Pool("tests.campaign_targets:SoundTarget", jobs=1) as other,
+        pytest.raises(UsageError, match="does not do what it did when the run was begun"),
+    ):
+        campaign(other, memory.recall(tmp_path))
+
+
 def test_the_time_that_is_spent_is_spent(pool: Pool, tmp_path: Path) -> None:
     first = campaign(pool, memory.create(tmp_path), cut_at("plans", 9))
     known = memory.recall(tmp_path)
