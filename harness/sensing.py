@@ -16,7 +16,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -58,14 +58,19 @@ class Touch(msgspec.Struct, frozen=True, array_like=True):
 class Sensors:
     """The sensors of one process; forks inherit them."""
 
-    def __init__(self, roots: Callable[[], Sequence[Path]]) -> None:
-        self._roots = roots
-        self._prefixes: tuple[str, ...] | None = None
+    def __init__(self, roots: Sequence[Path]) -> None:
+        self._prefixes: tuple[str, ...] = ()
         self._known = _functions()
         self._spots: dict[str, dict[int, list[Spot]]] = {}
         self._busy = False
         self._told: set[tuple[str, str, str, int, str]] = set()
         self.touches: list[Touch] = []
+        self.locate(roots)
+
+    def locate(self, roots: Sequence[Path]) -> None:
+        """The bot's code lies under these."""
+        self._prefixes = tuple(str(root.resolve()).rstrip("/") + "/" for root in roots)
+        self._spots.clear()
 
     def install(self) -> None:
         """From now on everything is noted, in this thread and in those that it starts."""
@@ -97,10 +102,20 @@ class Sensors:
         source, what = known
         self._busy = True
         try:
-            if source == "thread" or not _own_doing(frame, source):
+            if self._bots_doing(frame, source):
                 self._note(source, what, frame)
         finally:
             self._busy = False
+
+    def _bots_doing(self, frame: FrameType, source: str) -> bool:
+        """Whether the bot asks, or a library for it, and not the harness or the interpreter on its own account."""
+        name = frame.f_code.co_filename
+        if source == "thread":
+            return True
+        if source in ("process", "address"):  # libraries ask for these all the time, and show the bot nothing of it
+            return self._bots(name)
+        module = str(frame.f_globals.get("__name__", ""))
+        return not name.startswith((_HERE, "<frozen")) and module.partition(".")[0] not in _MACHINERY
 
     # Sets that are gone through
 
@@ -115,7 +130,8 @@ class Sensors:
 
     def _line(self, frame: FrameType, event: str, arg: Any) -> Any:
         if event == "line" and not self._busy:
-            for spot in self._spots[frame.f_code.co_filename].get(frame.f_lineno, ()):
+            # A frame may have been entered before the bot's roots were known for good.
+            for spot in self._spots.get(frame.f_code.co_filename, {}).get(frame.f_lineno, ()):
                 self._busy = True
                 try:
                     recorder = current()
@@ -164,8 +180,6 @@ class Sensors:
         return self._short(filename) is not None
 
     def _short(self, filename: str) -> str | None:
-        if self._prefixes is None:
-            self._prefixes = tuple(str(root.resolve()).rstrip("/") + "/" for root in self._roots())
         for prefix in self._prefixes:
             if filename.startswith(prefix) and not filename.startswith(_HERE):
                 return filename[len(prefix) :]
@@ -206,32 +220,20 @@ _COMPILED = {"_uuid": ("generate_time_safe",), "_ssl": ("RAND_bytes",)}
 """Entropy that compiled modules hand out past `os.urandom`."""
 
 
-def _own_doing(frame: FrameType, source: str) -> bool:
-    """Whether the harness, or machinery of the interpreter, asks on its own account."""
-    name = frame.f_code.co_filename
-    if name.startswith((_HERE, "<frozen")):
-        return True
-    module = str(frame.f_globals.get("__name__", ""))
-    if source == "address":
-        return _standard(name)
-    return module.partition(".")[0] in _MACHINERY
-
-
-_STANDARD = str(Path(os.__file__).resolve().parent) + os.sep
-
-
-def _standard(filename: str) -> bool:
-    return filename.startswith(_STANDARD)
-
-
 _sensors: Sensors | None = None
 
 
-def start(roots: Callable[[], Sequence[Path]]) -> None:
-    """Put sensors into this process, for good. `roots` are the target's."""
+def start(roots: Sequence[Path]) -> None:
+    """Put sensors into this process, for good. The bot's code lies under `roots`, as far as that is known by now."""
     global _sensors
     _sensors = Sensors(roots)
     _sensors.install()
+
+
+def locate(roots: Sequence[Path]) -> None:
+    """The bot has booted from these."""
+    if _sensors is not None:
+        _sensors.locate(roots)
 
 
 def taken() -> bytes:

@@ -19,6 +19,7 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from harness.probes.logs import LogProbe
 from harness.probes.rows import RowProbe
 from harness.recorder import current
 from harness.runner import Rig
-from harness.target import Settling
+from harness.target import Settling, Target
 from harness.wire import Done, Failed, Job, Ready, Setup, receive, send
 
 
@@ -95,8 +96,9 @@ def boot(setup: Setup) -> tuple[Rig, Path]:
     threads.install(_thread_started, facts.threads)
     os.chdir(template)
     if setup.sensing:
-        sensing.start(target.roots)
+        sensing.start(_roots(target, template, setup))
     target.boot(template)
+    sensing.locate(target.roots())
     for probe in probes:
         probe.booted(target.roots())
     calls = offers.discover(target)
@@ -108,6 +110,14 @@ def boot(setup: Setup) -> tuple[Rig, Path]:
     if setup.fork:
         gc.freeze()
     return Rig(target, probes, START, calls), folder
+
+
+def _roots(target: Target, template: Path, setup: Setup) -> Sequence[Path]:
+    """Where the bot's code lies, as far as a target can say before it has booted."""
+    try:
+        return target.roots()
+    except IsolationError:
+        return [template, *(Path(root) for root in (setup.root, setup.db_root) if root)]
 
 
 def _thread_started(name: str, where: str) -> None:
