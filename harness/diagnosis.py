@@ -35,7 +35,6 @@ _AGAINST = {
     "fork": "two forks of one process",
     "process": "two processes under one hash seed",
     "seed": "two hash seeds",
-    "": "no two replays under sensors",
 }
 _REMEDY: dict[Source, str] = {
     "thread": "have the target run that work on the loop (an executor's jobs do), or replace it",
@@ -46,6 +45,10 @@ _REMEDY: dict[Source, str] = {
     "file system": "have the target replace it, or the bot sort what it lists",
     "other": "look at the code there for what need not answer the same twice",
 }
+_HIDDEN = (
+    "What hangs on how busy the machine is (a thread, a real wait) may hide under sensors; replay with more --times"
+)
+
 _SQL = (
     ("clock", re.compile(r"\b(current_timestamp|current_date|current_time)\b|'now'|\bnow\s*\(", re.IGNORECASE)),
     ("random", re.compile(r"\brandom(blob)?\s*\(", re.IGNORECASE)),
@@ -82,6 +85,9 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
     def told(self) -> str:
         """In one sentence, with what to do."""
+        if not self.level:
+            without = f"; without sensors they parted at {self.difference.told()}" if self.difference else ""
+            return f"the source did not show: no two replays under sensors part{without}. {_HIDDEN}"
         parts = [f"the source is {self.source}"]
         if self.what:
             parts.append(f"{self.what} at {_place(self.site)} in {self.lineage}")
@@ -90,7 +96,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         told = ": ".join(parts)
         told += f"; {_AGAINST[self.level]} part"
         if self.difference is not None:
-            told += f" at {self.difference.told()}" if self.level else f"; without, at {self.difference.told()}"
+            told += f" at {self.difference.told()}"
         if self.besides:
             told += f"; touched before it as well: {', '.join(self.besides)}"
         return f"{told}. To end it {_REMEDY[self.source]}"
