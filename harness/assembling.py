@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from harness.finding import Finding
+from harness.parting import provenance
 from harness.plan import Plan
 from harness.record import FindingRecord, ItemRecord, OverlayRecord, RunRecord
 from harness.riskmap import RiskMap
@@ -62,6 +63,7 @@ def finding_record(
         shows=tuple(dict.fromkeys(f"{p.rule}: {p.sink} {p.surface} at {p.site}" for p in f.places)),
         reaches=_reached(f),
         timeline=timeline(witnessed.trace, f) if witnessed.trace else (),
+        provenance=provenance(witnessed.trace, f) if witnessed.trace else (),
         confirmed_by=tuple(sorted(o.name for o in overlays if o.kind == "fix" and fingerprint in o.closes)),
     )  # fmt: skip
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import fnmatch
 import platform
-import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -16,13 +15,15 @@ from harness import contrast, mapping, pairs, requirement, soundness, strategies
 from harness.assembling import finding_record, item_records, median
 from harness.confirm import confirm
 from harness.coverage import Coverage
+from harness.diagnosis import Difference, diagnose
 from harness.exploring import IN_CAMPAIGNS, SHARE, Explorer
 from harness.finding import Finding
 from harness.inventory import Table
 from harness.judge import judge, proven
+from harness.memory import Stopwatch
 from harness.plan import Plan
 from harness.pool import Outcome, Pool
-from harness.profiles import PAIRING, Profile, Progress
+from harness.profiles import PAIRING, Profile, Progress, shared_out
 from harness.record import CallRecord, ErrorRecord, OverlayRecord, Performance, RunInfo, RunRecord, Soundness
 from harness.requirement import Evidence, Requirement
 from harness.riskmap import RiskMap, load
@@ -82,11 +83,11 @@ class Campaign:
         self.tables: tuple[Table, ...] | None = None
         self.left_out: set[str] = set()
         self.progress = Progress()
-        self.began = time.monotonic()
+        self.watch = pool.memory.watch if pool.memory is not None else Stopwatch()
         self.started = datetime.datetime.now(datetime.UTC)
-        self.deadline = self.began + (minutes * 60 if minutes is not None else profile.seconds)
+        self.times = shared_out(profile, None if minutes is None else max(0.0, minutes * 60 - pool.ready.seconds))
         # Where one process plays all plans, what it keeps from the first of a pair would tell in the second.
-        self.reserved = (self.deadline - self.began) * PAIRING if pool.fork and profile.pairs else 0.0
+        self.reserved = self.times.plans * PAIRING if pool.fork and profile.pairs else 0.0
         self.coverage = Coverage()
         self.surfaces = Surfaces(self.facts)
         self.found: dict[str, Witnessed] = {}
@@ -104,6 +105,7 @@ class Campaign:
         self.laid = 0
         self.explored = ""
         self.stale: dict[str, tuple[str, ...]] = {}
+        self.unsteady = ""
         self.interrupted = False
 
     def run(self) -> RunRecord:
@@ -113,7 +115,11 @@ class Campaign:
         states = states_of(self.target)
         tour = strategies.tour(actions, claimed, self.facts.hostile, states)
         self._hold_map()
-        soundness.check(self.pool, tour, self.probes, self._fault, self.target.plants().keys())
+        memory, self.pool.memory = self.pool.memory, None
+        course = soundness.check(self.pool, tour, self.probes, self._fault, self.target.plants().keys())
+        self.pool.memory = memory
+        if memory is not None and course is not None:
+            memory.check(*course)
         asked = requirement.plans(self.requirements, self.facts.name, actions)
         ways = strategies.ways(claimed)
         exploring = int(self.profile.plans * SHARE)
@@ -124,10 +130,12 @@ class Campaign:
         plans = strategies.woven([*tour, *asked], drawn)
         if self.requirements:
             self.tables = self.pool.survey(Plan()).tables
+        self.pool.tick = lambda: self.report(self.progress)
         try:
             self._phase("plans", len(plans) + exploring)
             self._play(plans, explorer, exploring)
             self._pair()
+            self._recover()
             self._fold()
             self._phase("witnesses", len(self.found))
             self._confirm()
@@ -136,6 +144,8 @@ class Campaign:
                 self.try_overlays(tour)
         except KeyboardInterrupt:
             self.interrupted = True
+        finally:
+            self.pool.tick, self.pool.late = (lambda: None), (lambda: False)
         return self.record()
 
     def judge(self, trace: Trace) -> list[Finding]:
@@ -162,21 +172,27 @@ class Campaign:
 
     def play(self, plans: Sequence[Plan]) -> None:
         """Play and judge these plans, as a campaign does with its own."""
-        self._take(self.pool.map(map(self._lay, plans), stop=self._late), time.monotonic())
+        self.pool.late = self._late
+        self._take(self.pool.map(map(self._lay, plans)), self.watch.elapsed())
+        self.pool.late = lambda: False
 
     def _phase(self, name: str, total: int) -> None:
         self.progress.phase, self.progress.total, self.progress.plans = name, total, 0
         self.report(self.progress)
 
     def _late(self) -> bool:
-        return time.monotonic() > self.deadline - self.reserved
+        return self.watch.elapsed() > self.times.plans - self.reserved
+
+    def _over(self) -> bool:
+        """Whether nothing more will come: the time is up, and nothing is known from before."""
+        return self._late() and not (self.pool.memory is not None and self.pool.memory.waiting)
 
     def _pair(self) -> None:
         """Play some of the plans as pairs: clean ones before others, where a leak would explain what differs."""
         chosen = self.pairing.chosen(self.profile.pairs if self.pool.fork else 0)
         self._phase("pairs", len(chosen))
-        late = lambda: time.monotonic() > self.deadline  # noqa: E731
-        for made in pairs.play(self.pool, chosen, self.facts, self.judge, stop=late):
+        self.pool.late = lambda: self.watch.elapsed() > self.times.plans
+        for made in pairs.play(self.pool, chosen, self.facts, self.judge):
             self.pairing.count(made)
             for pair in made:
                 if pair.result == "lost":
@@ -185,25 +201,36 @@ class Campaign:
                     self._keep(pair.finding, pair.plan, pair.outcome.trace)
             self.progress.plans += 1
             self.report(self.progress)
+        self.pool.late = lambda: False
+
+    def _recover(self) -> None:
+        """What an earlier sitting found and this one did not ask for, since the time fell out otherwise, is kept."""
+        for plan, done in self.pool.memory.rest() if self.pool.memory is not None else ():
+            if plan.overlays == self.overlays and done.trace:
+                trace = msgspec.msgpack.decode(done.trace, type=Trace)
+                for finding in self.judge(trace):
+                    if finding.fingerprint not in self.found:
+                        self._keep(finding, plan, trace)
 
     def _play(self, plans: Sequence[Plan], explorer: Explorer, exploring: int) -> None:
         """Plans in turns with `exploring` plans of the explorer's, so that a campaign cut short has some of each. While
         the tour goes on, exploring has `EXPLORING` of the time at most; what is left of it then comes at the end."""
-        began = time.monotonic()
+        began = self.watch.elapsed()
+        self.pool.late = self._late
         turns = -(-len(plans) // TURN)
         spent, left = 0.0, exploring
         for turn in range(turns + 1):
             some = map(self._lay, plans[turn * TURN : (turn + 1) * TURN])
-            self._take(self.pool.map(some, stop=self._late), began)
-            now = time.monotonic()
+            self._take(self.pool.map(some), began)
+            now = self.watch.elapsed()
             wanted = exploring * (turn + 1) // turns - (exploring - left) if turn < turns else left
             if turn < turns and spent > EXPLORING * (now - began):
                 continue
             left -= wanted
-            self._take(explorer.play(self.pool, wanted, stop=self._late), began)
-            spent += time.monotonic() - now
+            self._take(explorer.play(self.pool, wanted, stop=self._over), began)
+            spent += self.watch.elapsed() - now
         self.explored = explorer.tally.told()
-        self.busy += time.monotonic() - began
+        self.busy += self.watch.elapsed() - began
 
     def _take(self, outcomes: Iterable[Outcome], began: float) -> None:
         for outcome in outcomes:
@@ -213,9 +240,9 @@ class Campaign:
             self.progress.plans += 1
             self.progress.steps = self.steps
             self.progress.findings = len(self.found)
-            rate = self.progress.plans / max(1e-6, time.monotonic() - began)
+            rate = self.progress.plans / max(1e-6, self.watch.elapsed() - began)
             left = (self.progress.total - self.progress.plans) / rate
-            self.progress.seconds_left = min(left, max(0.0, self.deadline - time.monotonic()))
+            self.progress.seconds_left = min(left, max(0.0, self.times.plans - self.watch.elapsed()))
             self.report(self.progress)
 
     def _account(self, outcome: Outcome) -> None:
@@ -283,22 +310,28 @@ class Campaign:
 
     def _confirm(self) -> None:
         contrast.settle(self)
-        confirm(self, self.profile.replays, self.profile.confirming, self._confirmed)
+        left = confirm(self, self.profile.replays, self.times.confirming, self._confirmed, end=self.times.end)
+        if left:
+            message = f"the time was up with {left} of {len(self.found)} findings not replayed"
+            self._error("replay", message, "", False)
 
-    def _confirmed(self, fingerprint: str, hits: int, replays: int) -> None:
-        if hits < replays:
-            self._error("replay", f"witness {fingerprint} showed its finding in {hits} of {replays} replays", "", True)
+    def _confirmed(self, fingerprint: str, hits: int, replays: int, parted: Difference | None) -> None:
+        if hits < replays or parted is not None:
+            said = f"witness {fingerprint} showed its finding in {hits} of {replays} replays, which were not alike"
+            if not self.unsteady:  # the source is a matter of some boots, and rarely another for each witness
+                self.unsteady = diagnose(self.pool, self.found[fingerprint].plan, parted).told()
+            self._error("replay", f"{said}: {self.unsteady}", "", True)
         self.progress.plans += 1
         self.report(self.progress)
 
     def try_overlays(self, tour: Sequence[Plan], only: str = "*", *, small: bool = False) -> None:
         """Faults must be found by the rule they name; fixes must make their findings vanish and nothing else. With
         `small` the witness of each kill is shrunk."""
-        late = time.monotonic() + self.profile.trying
+        late = min(self.watch.elapsed() + self.times.trying, self.times.end)
         # Faults come first: what a closed item rests on is that its fault was found.
         chosen = sorted(self.target.overlays(), key=lambda overlay: (overlay.kind, bool(overlay.overlap)))
         for index, overlay in enumerate(chosen):
-            if time.monotonic() > late:
+            if self.watch.elapsed() > late:
                 message = f"the time was up with {len(chosen) - index} of {len(chosen)} overlays not tried"
                 self._error("overlays", message, "", False)
                 break
@@ -353,10 +386,11 @@ class Campaign:
 
     def _info(self) -> RunInfo:
         facts = self.facts
+        handed = self.pool.memory.handed if self.pool.memory is not None else 0
         return RunInfo(
             target=facts.name, target_version=self.target.version(), harness_version=harness.__version__,
             profile=self.profile_name, seed=self.seed, python=platform.python_version(), plans=self.played,
-            steps=self.steps, seconds=round(time.monotonic() - self.began, 1), overlays=self.overlays,
+            steps=self.steps, seconds=round(self.watch.elapsed(), 1), overlays=self.overlays,
             overlap=round(self.overlapped / self.played, 3) if self.played else 0.0,
             hidden=tuple({"what": h.what, "hides": h.hides, "module": h.module} for h in facts.hidden),
             shared=tuple({"sink": s.sink, "surface": s.surface, "reason": s.reason} for s in facts.shared),
@@ -366,6 +400,7 @@ class Campaign:
                          "fork": str(self.pool.fork), "jobs": str(self.pool.jobs),
                          "boot_seconds": f"{self.pool.ready.seconds:.1f}",
                          "memory_mib": f"{self.pool.ready.rss_kib / 1024:.0f}",
-                         **({"exploration": self.explored} if self.explored else {})},
+                         **({"exploration": self.explored} if self.explored else {}),
+                         **({"resumed": f"{handed} outcomes are of earlier sittings"} if handed else {})},
             interrupted=self.interrupted, started=self.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         )  # fmt: skip

@@ -76,6 +76,14 @@ def real_perf_counter() -> float:
     return _perf_counter()
 
 
+def real_clocks() -> dict[str, Any]:
+    """The clocks as the interpreter has them, by name."""
+    names = ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns")
+    found = {f"time.{name}": getattr(freezegun.api, f"real_{name}", None) for name in names}
+    found |= {f"datetime.{name}": getattr(freezegun.api.real_datetime, name) for name in ("now", "utcnow", "today")}
+    return {name: clock for name, clock in found.items() if clock is not None}
+
+
 def real_sleep(seconds: float) -> None:
     """Let real time pass."""
     _sleep(seconds)

@@ -13,15 +13,17 @@ policy returns.
 from __future__ import annotations
 
 import asyncio
+import functools
 import heapq
 import threading
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context, copy_context
+from types import FunctionType, MethodType
 from typing import Any, NoReturn, TypeVar
 
-from harness import threads
+from harness import descent, threads
 from harness.clock import VirtualClock
 from harness.errors import IsolationError
 from harness.flow import FLOW, IDLE, Flow
@@ -39,6 +41,9 @@ RESOLUTION = 1e-6
 
 FOREIGN_PATIENCE = 1.0
 """Real seconds to wait for other threads when nothing else can ever happen. Only a bot that starts threads pays."""
+
+_WRITTEN = frozenset((FunctionType, MethodType, functools.partial))
+"""Types of callbacks that somebody wrote in Python."""
 
 MAX_NAMED = 20
 """Tasks named in one error message."""
@@ -93,6 +98,7 @@ class IsolationLoop(asyncio.BaseEventLoop):
     """
 
     # What is used of BaseEventLoop beyond its public face; the tests run it on every supported Python.
+    _call_soon: Callable[..., events.Handle]
     _check_closed: Callable[[], None]
     _check_default_executor: Callable[[], None]
     _default_executor: Any
@@ -233,9 +239,11 @@ class IsolationLoop(asyncio.BaseEventLoop):
         if context is not None:
             if FLOW not in context:
                 context.run(FLOW.set, self._child(parent, coro))
+            descent.begin(context, "task", coro)
             return super().create_task(coro, name=name, context=context, **kwargs)
         context = copy_context()
         context.run(FLOW.set, self._child(parent, coro))
+        descent.begin(context, "task", coro)
         if self._task_factory is None:
             return super().create_task(coro, name=name, context=context, **kwargs)
         # A task factory need not know `context`: it copies the current one.
@@ -258,6 +266,7 @@ class IsolationLoop(asyncio.BaseEventLoop):
         self, when: float, callback: Any, *args: Any, context: Context | None = None
     ) -> events.TimerHandle:
         """As asyncio's, in virtual seconds."""
+        context = descent.own(context, "timer", callback)
         if self._tape is None:
             return super().call_at(when, callback, *args, context=context)
         if when is None:
@@ -288,6 +297,7 @@ class IsolationLoop(asyncio.BaseEventLoop):
         context = Context()
         if flow is not IDLE:
             context.run(FLOW.set, flow)
+            descent.begin(context, "executor", func)
         wait = self._begin(context, self._site()) if self._tape is not None else None
         self._arrive(None, self._job, (future, func, args, context, wait), copy_context())
         return future
@@ -306,6 +316,13 @@ class IsolationLoop(asyncio.BaseEventLoop):
         finally:
             events._set_running_loop(self)
         self._arrive(wait, settle, (future, *outcome), copy_context())
+
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> events.Handle:  # type: ignore[override]
+        """As asyncio's."""
+        self._check_closed()
+        if type(callback) in _WRITTEN:  # the steps of tasks, of which there are many more, are not
+            context = descent.own(context, "callback", callback)
+        return self._call_soon(callback, args, context)
 
     def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Any, *args: Any, context: Context | None = None

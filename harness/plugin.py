@@ -9,6 +9,7 @@ pytest-xdist the first worker that gets the lock runs it and the others read its
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,7 @@ OPTIONS = {
     "db-root": ("checkout of the bot's database package", ""),
     "isolation-profile": (f"how much to do: {', '.join(PROFILES)}", "quick"),
     "isolation-plans": ("how many generated plans, instead of the profile's", ""),
+    "isolation-minutes": ("end the campaign after so many minutes, booting and shrinking included", ""),
     "isolation-seed": ("seed of the campaign", "0"),
     "isolation-items": ("only risk items whose id matches this glob", "*"),
     "isolation-overlays": ("overlays to apply in every plan, separated by commas", ""),
@@ -97,6 +99,7 @@ def pytest_configure(config: pytest.Config) -> None:
         value = _option(config, name)
         if not (value.isdigit() or (empty and not value)):
             raise pytest.UsageError(f"{_said(name, value)} is no whole number from 0")
+    _minutes(config)
     target = _option(config, "target")
     try:
         # The default is left unasked: every pytest session has this plugin, few have use for it.
@@ -110,6 +113,19 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = _path(config, name)
         if folder is not None and not folder.is_dir():
             raise pytest.UsageError(f"{_said(name, str(folder))} is no folder")
+
+
+def _minutes(config: pytest.Config) -> float | None:
+    said = _option(config, "isolation-minutes")
+    if not said:
+        return None
+    try:
+        minutes = float(said)
+    except ValueError:
+        minutes = math.nan
+    if not 0 <= minutes < math.inf:
+        raise pytest.UsageError(f"{_said('isolation-minutes', said)} is no number of minutes")
+    return minutes
 
 
 def _said(name: str, value: str) -> str:
@@ -234,6 +250,7 @@ def _campaign(config: pytest.Config, wanted: set[tuple[str, str]]) -> _Kept:
             profile,
             profile_name=profile_name,
             seed=int(_option(config, "isolation-seed")),
+            minutes=_minutes(config),
             overlays=_overlays(config),
             keep=keep,
             requirements=asked,

@@ -18,7 +18,9 @@ import harness
 from harness.errors import IsolationError, TargetError
 from harness.holdings import Holding
 from harness.inventory import Inventory
+from harness.memory import Memory
 from harness.plan import Plan
+from harness.sensing import Touch, decoded
 from harness.trace import Trace
 from harness.wire import Done, Failed, Job, Ready, Setup, receive, send
 
@@ -44,13 +46,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     cpu_ms: float = 0.0
     inventory: Inventory | None = None
     holdings: tuple[Holding, ...] = ()
+    touches: tuple[Touch, ...] = ()
 
 
 class Pool:
     """A booted zygote. Use as a context manager; leaving it ends the process and removes its folders.
 
-    `spec` is ``module:Class``; `bare` leaves the probes out (see `Setup`). Raises TargetError (with the target's own
-    message) when the target cannot boot.
+    `spec` is ``module:Class``; `bare` leaves the probes out, `sensing` adds sensors (see `Setup`). Raises
+    TargetError (with the target's own message) when the target cannot boot.
+
+    Outcomes that `memory` knows are handed out from there, and others are kept in it. `tick` is called after each plan
+    that was played, and may raise; once `late` says so nothing is played any more.
     """
 
     def __init__(
@@ -63,12 +69,16 @@ class Pool:
         fork: bool | None = None,
         hash_seed: str = HASH_SEED,
         bare: bool = False,
+        sensing: bool = False,
     ) -> None:
         self.fork = hasattr(os, "fork") if fork is None else fork
         self._made_with: dict[str, Any] = {
             "spec": spec, "root": root, "db_root": db_root, "jobs": jobs, "fork": fork, "hash_seed": hash_seed,
-            "bare": bare,
+            "bare": bare, "sensing": sensing,
         }  # fmt: skip
+        self.memory: Memory | None = None
+        self.tick: Callable[[], None] = lambda: None
+        self.late: Callable[[], bool] = lambda: False
         self.jobs = (jobs or os.cpu_count() or 1) if self.fork else 1
         self._next = 0
         self.folder = Path(tempfile.mkdtemp(prefix="isolation-", dir=_in_memory()))
@@ -76,7 +86,7 @@ class Pool:
         setup = Setup(
             target=spec, root=str(root.resolve()) if root else None,
             db_root=str(db_root.resolve()) if db_root else None,
-            folder=str(self.folder), fork=self.fork, jobs=self.jobs, bare=bare,
+            folder=str(self.folder), fork=self.fork, jobs=self.jobs, bare=bare, sensing=sensing,
         )  # fmt: skip
         home = str(Path(harness.__file__).resolve().parent.parent)
         paths = [home, *(p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p)]
@@ -122,9 +132,9 @@ class Pool:
         """The zygote's process id."""
         return self._process.pid
 
-    def fresh(self) -> Pool:
-        """Another zygote like this one, just booted."""
-        return Pool(**self._made_with)
+    def fresh(self, **changes: Any) -> Pool:
+        """Another zygote like this one, but for `changes`, just booted."""
+        return Pool(**{**self._made_with, **changes})
 
     def run(self, plan: Plan, *, limit: float = DEFAULT_LIMIT, observe: bool = True, plant: bool = False) -> Outcome:
         """Play one plan and wait for it."""
@@ -160,47 +170,60 @@ class Pool:
         finished: dict[int, Outcome] = {}
         source = iter(plans)
         more = True
+        jobs: dict[int, Job] = {}
+        memory = None if plant or survey is not None else self.memory
+
+        def collect() -> None:
+            done = self._collect(waiting, finished)
+            job = jobs.pop(done.id)
+            if memory is not None:
+                memory.keep(job, done)
+
         try:
             while True:
+                handed = False
                 while more and len(waiting) < self.jobs and not stop():
                     plan = next(source, None)
                     if plan is None:
                         more = False
                         break
                     self._next += 1
-                    send(
-                        self._connection,
-                        Job(
-                            id=self._next, plan=plan.to_json(), limit=limit, observe=observe, plant=plant,
-                            choices=choices, survey=survey, paired=paired,
-                        ),
+                    job = Job(
+                        id=self._next, plan=plan.to_json(), limit=limit, observe=observe, plant=plant,
+                        choices=choices, survey=survey, paired=paired,
                     )  # fmt: skip
+                    known = memory.take(job) if memory is not None else None
+                    if known is not None:
+                        order.append(self._next)
+                        finished[self._next] = _outcome(plan, known)
+                        handed = True
+                        break
+                    if self.late():  # what is known costs no time, and is asked for though the time be up
+                        more = False
+                        break
+                    send(self._connection, job)
                     waiting[self._next] = plan
+                    jobs[self._next] = job
                     order.append(self._next)
                 while order and order[0] in finished:
                     yield finished.pop(order.pop(0))
                 if not waiting:
-                    if not order:
+                    if not order and not handed:
                         return
                     continue
-                self._collect(waiting, finished)
+                collect()
+                self.tick()
         finally:
             while waiting:
-                self._collect(waiting, finished)
+                collect()
 
-    def _collect(self, waiting: dict[int, Plan], finished: dict[int, Outcome]) -> None:
+    def _collect(self, waiting: dict[int, Plan], finished: dict[int, Outcome]) -> Done:
         message = receive(self._connection)
         if not isinstance(message, Done):
             waiting.clear()
             raise IsolationError(f"the zygote ended while plans were under way; its last output:\n{self._tail()}")
-        plan = waiting.pop(message.id)
-        trace = msgspec.msgpack.decode(message.trace, type=Trace) if message.trace else None
-        inventory = msgspec.msgpack.decode(message.inventory, type=Inventory) if message.inventory else None
-        holdings = msgspec.msgpack.decode(message.holdings, type=tuple[Holding, ...]) if message.holdings else ()
-        finished[message.id] = Outcome(
-            plan=plan, status=message.status, trace=trace, detail=message.detail, fork_ms=message.fork_ms,
-            cpu_ms=message.cpu_ms, inventory=inventory, holdings=holdings,
-        )  # fmt: skip
+        finished[message.id] = _outcome(waiting.pop(message.id), message)
+        return message
 
     def close(self, patience: float = 10) -> None:
         """End the zygote (by force after `patience` seconds) and remove its folders. May be called twice."""
@@ -227,3 +250,12 @@ def _in_memory() -> Path | None:
     except OSError:
         return None
     return MEMORY if roomy and "TMPDIR" not in os.environ else None
+def _outcome(plan: Plan, message: Done) -> Outcome:
+    trace = msgspec.msgpack.decode(message.trace, type=Trace) if message.trace else None
+    inventory = msgspec.msgpack.decode(message.inventory, type=Inventory) if message.inventory else None
+    holdings = msgspec.msgpack.decode(message.holdings, type=tuple[Holding, ...]) if message.holdings else ()
+    return Outcome(
+        plan=plan, status=message.status, trace=trace, detail=message.detail, fork_ms=message.fork_ms,
+        cpu_ms=message.cpu_ms, inventory=inventory, holdings=holdings,
+        touches=decoded(message.touches),
+    )  # fmt: skip

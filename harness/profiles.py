@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 PAIRING = 0.15
@@ -28,6 +30,24 @@ PROFILES = {
     "ci": Profile(plans=1200, seconds=170, replays=10, overlays=True, confirming=100, trying=220, pairs=60),
     "nightly": Profile(plans=12000, seconds=1500, replays=10, overlays=True, confirming=500, trying=1100, pairs=600),
 }
+
+
+class Times(msgspec.Struct, frozen=True):
+    """Seconds of a campaign: until when plans (and pairs) are started, for making witnesses small, for overlays, and
+    until when it all ends."""
+
+    plans: float
+    confirming: float
+    trying: float
+    end: float
+
+
+def shared_out(profile: Profile, seconds: float | None) -> Times:
+    """The profile's times; those of a campaign that is to end after `seconds` where that is given."""
+    if seconds is None:
+        return Times(profile.seconds, profile.confirming, profile.trying, math.inf)
+    plans, confirming = (0.5, 0.2) if profile.overlays else (0.65, 0.35)
+    return Times(seconds * plans, seconds * confirming, seconds * (1 - plans - confirming), seconds)
 
 
 class Progress(msgspec.Struct):

@@ -91,12 +91,27 @@ class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True):
     site: Site | None = None
 
 
+class ProvenanceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One link of how a violating access came to be: a ``step`` (or ``start``), the ``task``, ``timer``, ``callback``,
+    ``executor`` job or ``queue`` item made on the way, an ``access``, at last the ``violation``. `who` made it (`-`:
+    the bot itself), `context` is the bot's context that it runs in (of a queued item: of who put it); `parted` where
+    that ceased to be the flow's."""
+
+    kind: str
+    who: str
+    context: str
+    text: str
+    site: Site = Site("", 0, "")
+    parted: bool = False
+
+
 class FindingRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A finding with its witness. `witness` is a path relative to the output folder; `steps` and `deviations` count
     the witness's; `entries` and `dimensions` all that reached it; `replays` how many replays showed it (of how many).
     `rules` are all that showed it, `rule` first; `shows` says where, as ``rule: sink surface at path:function``;
     `reaches` are places the same data showed in later on. `confirmed_by` are the fix overlays under which it vanished
-    in this run: a change of the bot's code that closes it proves that it is there."""
+    in this run: a change of the bot's code that closes it proves that it is there. `provenance` tells of a finding of
+    a lost or swapped context how the code came to run there, and where flow and context parted."""
 
     fingerprint: str
     rule: str
@@ -124,6 +139,7 @@ class FindingRecord(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
     confirmed_by: tuple[str, ...] = ()
+    provenance: tuple[ProvenanceRecord, ...] = ()
 
 
 class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):

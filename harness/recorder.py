@@ -81,6 +81,8 @@ class Recorder:
         self.silent = False
         """True for a run in which nothing is to be recorded."""
         self.kept = TEXT_KEPT
+        self.parting: Callable[[int, str], None] = lambda seq, lineage: None
+        """Told of accesses without context, or with another's than the flow's, by sequence number and lineage."""
 
     @contextmanager
     def active(self) -> Iterator[Recorder]:
@@ -169,11 +171,14 @@ class Recorder:
         site, stack = self._where() if code is None else self._answered(code)
         if self.failures.struck:
             detail = {**(detail or {}), "failing": True}
+        ambient = ambient or self.ambient()
+        if ambient == MISSING or (flow.actor is not None and ambient != flow.actor):
+            self.parting(len(self.accesses), flow.lineage)
         access = Access(
             seq=len(self.accesses),
             step=flow.step,
             actor=flow.actor,
-            ambient=ambient or self.ambient(),
+            ambient=ambient,
             entry=flow.entry,
             direct=flow.depth == 0,
             lineage=flow.lineage,
@@ -199,6 +204,20 @@ class Recorder:
     def site(self) -> Site:
         """The innermost frame of the bot under the caller."""
         return self._where()[0]
+
+    def nearest(self) -> Site:
+        """As `site`, and cheaper: only frames up to the first that is no plumbing are looked at."""
+        frame: FrameType | None = sys._getframe(1)
+        outermost = self.outermost
+        while frame is not None and frame is not outermost:
+            code = frame.f_code
+            known = self._codes.get(identity(code))
+            if known is None:
+                known = self._codes[identity(code)] = self._code(code)
+            if known.place and not known.plumbing:
+                return Site(known.file, frame.f_lineno, code.co_qualname)
+            frame = frame.f_back
+        return NOWHERE
 
     def _where(self) -> tuple[Site, int]:
         """The innermost frame of the bot that is not plumbing, and the interned stack of all its frames."""

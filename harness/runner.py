@@ -17,6 +17,7 @@ from typing import Any
 from harness import containment, forgery
 from harness.arguments import Unmet
 from harness.clock import VirtualClock, real_perf_counter
+from harness.descent import Descents
 from harness.errors import ContainmentError, IsolationError, UsageError
 from harness.flow import Flow
 from harness.harvest import Harvest
@@ -139,6 +140,8 @@ class _Run:
             self.loop.time,
             rig.facts.plumbing,
         )
+        self.descents = Descents()
+        self.recorder.parting = self.descents.note
         if paired:
             self.recorder.kept = WHOLE
             reseed(plan.seed, self.recorder.acting)
@@ -409,6 +412,8 @@ class _Run:
             choices=dict(self.loop.choices),
             deviations=tuple(self.loop.deviations),
             met=tuple(self.loop.met),
+            origins=tuple(self.descents.origins),
+            descents=self.descents.at,
             virtual_seconds=self.clock.seconds,
             wall_seconds=wall,
         )

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-import msgspec
-
+from harness.diagnosis import diagnose, first_difference
 from harness.errors import SoundnessError
 from harness.plan import Plan
 from harness.pool import Pool
@@ -28,10 +27,10 @@ def check(
     probes: dict[str, bool],
     note: Callable[[Fault], None],
     planted_by_target: Collection[str] = (),
-) -> None:
+) -> tuple[Plan, Trace] | None:
     """Fill `probes`: of each sink, whether its planted access was seen. `note` is given what went wrong meanwhile;
     `planted_by_target` are the sinks the target plants in. Raises SoundnessError when a probe is blind or the first
-    plan of the tour gives two different traces."""
+    plan of the tour gives two different traces, with the source of that. Returns that plan and its trace."""
     planted = pool.run(Plan(), plant=True)
     if planted.trace is None:
         raise SoundnessError(f"the planted run did not end: {planted.status}: {planted.detail}")
@@ -45,9 +44,10 @@ def check(
         raise SoundnessError(f"blind probe(s): {', '.join(blind)} did not see a planted access. {notes}")
     plan = next((p for p in tour if p.steps), Plan())
     first, second = (pool.run(plan) for _ in range(2))
-    if first.trace and second.trace and first.trace.digest() != second.trace.digest():
-        where = _first_difference(first.trace, second.trace)
-        raise SoundnessError(f"plan {plan.digest()} gave two different traces: {where}")
+    if first.trace and second.trace and (parted := first_difference(first.trace, second.trace)):
+        told = diagnose(pool, plan, parted).told()
+        raise SoundnessError(f"plan {plan.digest()} gave two different traces: {told}")
+    return (plan, first.trace) if first.trace else None
 
 
 def _seen(trace: Trace, planted: Mapping[str, tuple[str, ...]]) -> dict[str, bool]:
@@ -57,11 +57,3 @@ def _seen(trace: Trace, planted: Mapping[str, tuple[str, ...]]) -> dict[str, boo
         if access.step == -2:
             ops.setdefault(access.sink, set()).add(access.op)
     return {sink: set(wanted) <= ops.get(sink, set()) for sink, wanted in planted.items()}
-
-
-def _first_difference(one: Trace, two: Trace) -> str:
-    for mine, theirs in zip(one.accesses, two.accesses, strict=False):
-        if msgspec.structs.replace(mine, site=theirs.site, stack=0) != msgspec.structs.replace(theirs, stack=0):
-            places = [f"{access.sink} {access.surface} [{access.key}]" for access in (mine, theirs)]
-            return f"at access {mine.seq}: {' against '.join(places)} at {mine.site.file}:{mine.site.line}"
-    return f"{len(one.accesses)} accesses against {len(two.accesses)}"

@@ -124,6 +124,13 @@ def install() -> None:
     reseed(0)
 
 
+def real() -> dict[str, Any]:
+    """The operating system's entropy as it is without `install`, by name."""
+    names = [(os, "urandom"), *([(os, "getrandom")] if hasattr(os, "getrandom") else [])]
+    replaced = {(holder, name): value for holder, name, value in _undo if holder is os}
+    return {f"os.{name}": replaced.get((holder, name), getattr(holder, name)) for holder, name in names}
+
+
 def uninstall() -> None:
     """Put the real sources back. For tests."""
     global _numpy_taken

@@ -102,12 +102,29 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     harness: bool = False
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """What running code descends from: a ``task``, ``timer``, ``callback``, ``executor`` job or ``queue`` item `what`,
+    made at `site` in the flow `lineage` of step `step` by `actor`, with the context `ambient` to run in (of a queued
+    item: that of whoever put it). `parent` indexes `Trace.origins` (-1: the step's own task, or the boot's)."""
+
+    kind: str
+    what: str
+    site: Site
+    lineage: str
+    step: int
+    actor: Label | None
+    ambient: Label
+    parent: int = -1
+
+
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """The whole of one run. `stacks` are the target's frames, innermost first, as ``path:function``.
 
     `observed` is what each principal could see from outside (label -> texts, in order). `choices` counts the waits
     for the outside that were begun, by ``lineage site`` (only in runs with a tape, or when asked for); `deviations` are
     those of the tape that took effect, `met` the waits they changed: (tape entry, site, number of the wait there).
+    `descents` says of accesses without context, or with another's than the flow's, which of `origins` they descend
+    from (-1: the step itself): by sequence number, one for each change within a lineage.
     """
 
     plan: str
@@ -120,11 +137,17 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     choices: dict[str, int] = {}
     deviations: tuple[int, ...] = ()
     met: tuple[tuple[int, str, int], ...] = ()
+    origins: tuple[Origin, ...] = ()
+    descents: dict[int, int] = {}
     virtual_seconds: float = 0.0
     wall_seconds: float = 0.0
 
     def digest(self) -> str:
         """Digest of everything that must be equal when the same plan is run again; no wall time, no line."""
+        return hashlib.sha256("\n".join(self.lines()).encode()).hexdigest()
+
+    def lines(self) -> list[str]:
+        """What `digest` is of: one line for each access, in order, then what was observed and what went wrong."""
         lines = []
         for a in self.accesses:
             marks = ",".join(f"{m.label}.{m.slot}.{m.encoding}" for m in a.marks)
@@ -135,4 +158,4 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
         for label in sorted(self.observed):
             lines.extend(f"{label}>{text}" for text in self.observed[label])
         lines.extend(f"{f.kind}:{f.message}" for f in self.faults)
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return lines

@@ -16,7 +16,8 @@ _HEAD = struct.Struct("!I")
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """What a zygote needs to boot. `target` is ``module:Class``; `folder` is the zygote's own working folder. With
-    `bare` no probe is installed, so that the price of the probes can be told."""
+    `bare` no probe is installed, so that the price of the probes can be told; with `sensing` what need not repeat
+    itself is noted (`harness.sensing`), at a great cost of time."""
 
     target: str
     root: str | None
@@ -25,6 +26,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     fork: bool
     jobs: int
     bare: bool = False
+    sensing: bool = False
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -67,6 +69,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     `inventory` is an encoded `Inventory` where the job asked for one, `holdings` an encoded tuple of `Holding` where it
     was one of a pair.
     `cpu_ms` is the processor time of the fork as a whole: its private folder, the plan, the encoding of the trace.
+    `touches` are of a zygote that was booted with `Setup.sensing`.
     `lessons` are for the zygote's probes, in their order (see `harness.probes.Learner`); they go no further."""
 
     id: int
@@ -78,6 +81,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     lessons: tuple[bytes, ...] = ()
     inventory: bytes = b""
     holdings: bytes = b""
+    touches: bytes = b""
 
 
 Message = Ready | Failed | Done | Job

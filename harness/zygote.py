@@ -19,12 +19,13 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from harness import containment, holdings, offers, streams, survey, threads
+from harness import containment, descent, holdings, offers, sensing, streams, survey, threads
 from harness.catalogue import make_target
 from harness.clock import START, VirtualClock, real_perf_counter
 from harness.errors import IsolationError
@@ -36,7 +37,7 @@ from harness.probes.logs import LogProbe
 from harness.probes.rows import RowProbe
 from harness.recorder import current
 from harness.runner import Rig
-from harness.target import Settling
+from harness.target import Settling, Target
 from harness.wire import Done, Failed, Job, Ready, Setup, receive, send
 
 
@@ -91,9 +92,13 @@ def boot(setup: Setup) -> tuple[Rig, Path]:
         probes = ()
     for probe in probes:
         probe.install(facts)
+    descent.install()
     threads.install(_thread_started, facts.threads)
     os.chdir(template)
+    if setup.sensing:
+        sensing.start(_roots(target, template, setup))
     target.boot(template)
+    sensing.locate(target.roots())
     for probe in probes:
         probe.booted(target.roots())
     calls = offers.discover(target)
@@ -107,6 +112,14 @@ def boot(setup: Setup) -> tuple[Rig, Path]:
     if setup.fork:
         gc.freeze()
     return Rig(target, probes, START, calls), folder
+
+
+def _roots(target: Target, template: Path, setup: Setup) -> Sequence[Path]:
+    """Where the bot's code lies, as far as a target can say before it has booted."""
+    try:
+        return target.roots()
+    except IsolationError:
+        return [template, *(Path(root) for root in (setup.root, setup.db_root) if root)]
 
 
 def _thread_started(name: str, where: str) -> None:
@@ -236,6 +249,7 @@ class _Server:
             return Done(
                 id=job.id, status="ok", trace=msgspec.msgpack.encode(trace, enc_hook=_plain), lessons=lessons,
                 inventory=surveyed[0] if surveyed else b"", holdings=held[0] if held else b"",
+                touches=sensing.taken(),
             )  # fmt: skip
         finally:
             os.chdir(self.folder)

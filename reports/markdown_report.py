@@ -95,6 +95,7 @@ def _finding(finding: dict[str, Any]) -> str:
         + (f", replay with {_code(finding['replay'])}" if finding["replay"] else ""),
         "",
     ]
+    lines += _provenance(finding)
     if finding["timeline"]:
         lines += ["| s | lane | |", "| ---: | --- | --- |"]
         lines += [
@@ -105,6 +106,19 @@ def _finding(finding: dict[str, Any]) -> str:
         ]
         lines.append("")
     return "\n".join([*lines, "</details>", ""])
+
+
+def _provenance(finding: dict[str, Any]) -> list[str]:
+    """How the code came to run there, where flow and context parted in bold."""
+    if not finding["provenance"]:
+        return []
+    lines = ["How it came to run there:", ""]
+    for number, link in enumerate(finding["provenance"], 1):
+        site = link["site"]
+        where = f" ({_text(site['file'])}:{site['line']})" if site else ""
+        text = _text(link["text"])
+        lines.append(f"{number}. {f'**{text}**' if link['parted'] else text}{where}")
+    return [*lines, ""]
 
 
 def _cause(finding: dict[str, Any]) -> list[str]:

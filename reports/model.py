@@ -28,6 +28,7 @@ from reports.shape import (
     EventReport,
     FindingReport,
     ItemReport,
+    ProvenanceReport,
     Report,
     RequirementReport,
     SiteReport,
@@ -218,6 +219,17 @@ def _finding(
                 site=None if event.site is None else _site(event.site),
             )
             for event in finding.timeline
+        ),
+        provenance=tuple(
+            ProvenanceReport(
+                kind=link.kind,
+                who=link.who,
+                context=link.context,
+                text=link.text,
+                site=_site(link.site) if link.site.file else None,
+                parted=link.parted,
+            )
+            for link in finding.provenance
         ),
         plan=None if plan is None else msgspec.json.decode(plan),
     )

@@ -60,6 +60,9 @@ def _finding(finding: dict[str, Any], keys: dict[str, str]) -> dict[str, Any]:
     finding["witness"] = finding["replay"] = ""
     site["code"] = []
     finding["timeline"] = [_event(event) for event in finding["timeline"]]
+    finding["provenance"] = [_event({**link, "lane": link["who"]}) for link in finding["provenance"]]
+    for link in finding["provenance"]:
+        del link["lane"]
     plan = finding["plan"]
     if plan is not None:
         finding["plan"] = {

@@ -71,11 +71,24 @@ class ItemReport(msgspec.Struct, frozen=True, kw_only=True):
     waiver: dict[str, str] | None = None
 
 
+class ProvenanceReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One link of how code came to run without its context, or in another's: what was made (`kind` step, start, task,
+    timer, callback, executor, queue, access, violation), by whom (`-`: the bot itself), under which context; `parted`
+    where that ceased to be the flow's."""
+
+    kind: str
+    who: str
+    context: str
+    text: str
+    site: SiteReport | None = None
+    parted: bool = False
+
+
 class FindingReport(msgspec.Struct, frozen=True, kw_only=True):
     """A finding with its witness. `plan` is the witness itself (null when redacted), `replay` the command that shows
     it again, `asvs` the controls of OWASP ASVS 5.0 it breaks. One root cause is one finding: `rules` are all that
     showed it, the most telling (`rule`) first, and `shows` says where each did. `confirmed_by` are the fix overlays
-    under which it vanished in this run."""
+    under which it vanished in this run. `provenance` is told of findings of a lost or swapped context."""
 
     fingerprint: str
     rule: str
@@ -108,6 +121,7 @@ class FindingReport(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
     confirmed_by: tuple[str, ...] = ()
+    provenance: tuple[ProvenanceReport, ...] = ()
     plan: dict[str, Any] | None = None
 
 

@@ -16,6 +16,7 @@ from harness.record import (
     MatrixCell,
     OverlayRecord,
     Performance,
+    ProvenanceRecord,
     RequirementRecord,
     RunInfo,
     RunRecord,
@@ -99,6 +100,17 @@ def make_finding(number: int = 0, items: tuple[str, ...] = ("item-000",)) -> Fin
             TimelineEvent(lane="B", kind="access", at=0.51, text="reads its own configuration"),
             TimelineEvent(
                 lane="B", kind="violation", at=0.52, text=f"reads {surface}[{KEY}], which A wrote", site=site
+            ),
+        ),
+        provenance=(
+            ProvenanceRecord(kind="step", who="B", context="-", text=f"step 1 of B begins, saying {CANARY}"),
+            ProvenanceRecord(
+                kind="task",
+                who="B",
+                context="-",
+                text="task Worker.run is created by B's step 1, under no context",
+                site=Site("bot/worker.py", 12, "Worker.begin"),
+                parted=True,
             ),
         ),
         stack=(f"{file}:{function}", "bot/handler.py:handle", "bot/main.py:serve"),

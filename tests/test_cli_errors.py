@@ -34,7 +34,7 @@ MISUSED = {
     "run --profile nope": "'nope' is not one of 'quick', 'ci', 'nightly'",
     "run --plans -1": "is not in the range",
     "run --fail-on nope": "'nope' is not one of 'new', 'open', 'uncovered'",
-    "replay": "Missing argument 'FILE'",
+    "replay": "Missing argument 'WITNESS...'",
     "baseline update x": "Missing option '--owner'",
     "nope": "No such command 'nope'",
 }

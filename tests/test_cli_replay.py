@@ -80,3 +80,42 @@ def test_there_is_nothing_to_debug_when_the_finding_is_gone(tmp_path: Path) -> N
     done = isolation("replay", write_witness(tmp_path, plan=plan(overlays=())), *TARGET, "--debug")
     assert done.exit_code == 0
     assert "there is nothing to stop at" in done.stdout
+
+
+def test_a_folder_of_witnesses_is_replayed_in_one_process_for_each_hash_seed(tmp_path: Path) -> None:
+    write_witness(tmp_path / "witnesses")
+    write_witness(tmp_path / "witnesses", fingerprint="f" * 16)
+    done = isolation("replay", tmp_path, *TARGET, "--times", "4", "--hash-seeds", "3")
+    assert done.exit_code == 1, done.output
+    assert f"{FOUND.fingerprint} canary-flow: shown in 4 of 4 replays" in done.stdout
+    assert "2 witnesses, 8 replays under 3 hash seeds: 8 took the same course" in done.stdout
+    assert "1 of 2 findings were shown by every replay" in done.stdout
+
+
+def test_an_empty_folder_is_refused_by_name(tmp_path: Path) -> None:
+    done = isolation("replay", tmp_path, *TARGET)
+    assert (done.exit_code, "there is no witness in" in done.stderr) == (2, True)
+
+
+def test_witnesses_of_two_targets_are_not_replayed_together(tmp_path: Path) -> None:
+    write_witness(tmp_path)
+    write_witness(tmp_path, fingerprint="f" * 16, target="another")
+    done = isolation("replay", tmp_path, *TARGET)
+    assert (done.exit_code, "of several targets (another, tiny)" in done.stderr) == (2, True)
+
+
+def test_replays_that_differ_exit_3_and_name_the_source(tmp_path: Path) -> None:
+    spec = ("--target", "tests.unsteady_targets:NumberTarget")
+    done = isolation("replay", write_witness(tmp_path, plan=plan(overlays=())), *spec, "--times", "2")
+    assert done.exit_code == 3, done.output
+    assert "is not deterministic: the source is process number: " in done.stderr
+    assert "getpid() at unsteady_targets.py:" in done.stderr
+
+
+def test_what_only_a_hash_seed_changes_is_found_with_several_of_them(tmp_path: Path) -> None:
+    made, spec = write_witness(tmp_path, plan=plan(overlays=())), ("--target", "tests.unsteady_targets:HashTarget")
+    assert isolation("replay", made, *spec, "--times", "2").exit_code == 0
+    done = isolation("replay", made, *spec, "--times", "2", "--hash-seeds", "2")
+    assert done.exit_code == 3, done.output
+    assert "1 of 2 replays took another course than the first" in done.stdout
+    assert "the source is hash order: the order of the set `self.words`" in done.stderr

@@ -81,6 +81,12 @@ Campaign.run = run
     done.stdout.fnmatch_lines(["1 not applicable, 1 not exercised, 1 open"])
 
 
+def test_minutes_end_the_campaign(suite: pytest.Pytester) -> None:
+    done = run(suite, *FAST, "--isolation-minutes", "0")
+    done.assert_outcomes(skipped=3)
+    done.stdout.fnmatch_lines(["tiny tiny: 0 plans, 0 steps, seed 0"])
+
+
 def test_a_choice_of_items_is_decided_alone(suite: pytest.Pytester) -> None:
     done = run(suite, *FAST, *LEAK, "-k", "never-reached")
     done.assert_outcomes(skipped=1, deselected=2)
@@ -129,6 +135,7 @@ def test_what_the_baseline_accepts_is_an_expected_failure(suite: pytest.Pytester
         (("--isolation-profile", "nope"), "*isolation_profile*'nope' is none of quick, ci, nightly"),
         (("--isolation-seed", "x"), "*isolation_seed*'x' is no whole number from 0"),
         (("--isolation-plans", "-1"), "*isolation_plans*'-1' is no whole number from 0"),
+        (("--isolation-minutes", "soon"), "*isolation_minutes*'soon' is no number of minutes"),
         (("--target", "nope"), "*no target is called 'nope'*"),
         (("--root", "/nope"), "*isolation_root*'/nope' is no folder"),
         (("--isolation-baseline", "nope.toml"), "*nope.toml does not exist*"),

@@ -290,3 +290,11 @@ def test_an_empty_run_is_reported_too(write: Writer, tmp_path: Path) -> None:
     assert path.stat().st_size > 0
     if path.suffix in (".json", ".sarif"):
         json.loads(path.read_bytes())
+
+
+@pytest.mark.parametrize("writer", [html_report, markdown_report])
+def test_how_code_came_to_run_without_its_context_is_told_with_the_place(writer: Any, tmp_path: Path) -> None:
+    text = writer.write(model.from_record(make_record()), tmp_path).read_text(encoding="utf-8")
+    assert "How it came to run there" in text
+    told = next(line for line in text.splitlines() if "task Worker.run is created by B" in line)
+    assert ("<b>" in told or "**" in told) and "bot/worker.py:12" in told, "the link where the two part, told apart"
