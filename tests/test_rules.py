@@ -75,6 +75,14 @@ def test_reply_to_the_wrong_twin_is_judged_by_the_recipient() -> None:
     assert rules(access(sink="outbound", op="write", new_owner="A", marks="A", detail={"named": True})) == []
 
 
+def test_ones_own_object_in_memory_into_which_the_other_put_something() -> None:
+    mine: dict[str, Any] = {"owner": "A", "marks": "B"}
+    for sink, owned_by, expected in (
+        ("key", "first-writer", ["canary-flow"]), ("key", "target", []), ("row", "columns", []),
+    ):  # fmt: skip
+        assert rules(access(sink=sink, detail={"owned_by": owned_by}, **mine)) == expected, (sink, owned_by)
+
+
 def test_event_that_holds_the_others_secret_is_judged_by_whose_flow_it_is() -> None:
     assert rules(access(sink="event", op="read", surface="on_message", marks="B")) == ["canary-flow"]
     assert rules(access(sink="event", op="read", surface="on_message", marks="A")) == []

@@ -31,7 +31,7 @@ _HERE = str(Path(__file__).resolve().parent)
 
 class Cell:
     """What is known of one cell in this run. `by` is who wrote the present value, `owner` who wrote first; `lent`,
-    whether somebody else had the value in hand since, and may have changed it in place."""
+    whether another twin had the value in hand since, and may have changed it in place."""
 
     __slots__ = ("by", "digest", "kind", "lent", "owner", "ref")
 
@@ -46,7 +46,7 @@ class Cell:
     def strange_to(self, label: Label | None, owner: Label | None) -> bool:
         """Whether a reader may find there what it did not put there; notes that it had the value in hand."""
         strange = self.lent or self.by != label or owner != label
-        self.lent = strange
+        self.lent = self.lent or (label is not None and self.by is not None and self.by != label)
         return strange
 
 
