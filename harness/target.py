@@ -155,10 +155,10 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     ``fix`` closes one on leaking code: every finding of `rule` on `surface`, and of each further (rule, surface) in
     `also`, must vanish, and nothing else change. All are globs. `items` are the risk-map ids it stands for. `site`, a
     glob over ``path:function`` that must stand in the finding's stack, keeps two leaks of one surface apart, and so
-    does `dimension`, a glob over what the twins differ in. `includes` names fixes whose patch is part of this one: what
-    they close, it closes too. A fault
-    with `overlap` shows only where flows overlap in a certain order: it is tried on schedules that are explored, of
-    plans in which both twins touch a surface that this glob matches.
+    does `dimension`, a glob over what the twins differ in. `includes` names fixes whose patch is part of this one.
+
+    A fault with `overlap` shows only where flows overlap in a certain order: it is tried on schedules that are explored,
+    of plans in which both twins touch a surface that this glob matches.
     """
 
     name: str

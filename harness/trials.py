@@ -139,13 +139,10 @@ def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
     there are many, `BESIDE` of them spread over the findings.
 
     Its findings are those that the overlay speaks of by their own rule: where a finding shows what the fix closes only
-    besides, the fix closes part of it. Fixes of one patch, and those whose patch includes another, may close what those
+    besides, the fix closes part of it. Where fixes have a part of their patch in common, each may close what the others
     speak of.
     """
-    akin = [
-        other for other in ground.target.overlays()
-        if other.kind == "fix" and (other.apply is overlay.apply or other.name in overlay.includes)
-    ]  # fmt: skip
+    akin = [other for other in ground.target.overlays() if other.kind == "fix" and _akin(other, overlay)]
     mine: list[tuple[str, Witnessed]] = []
     rest: list[tuple[str, Witnessed]] = []
     for fingerprint, witnessed in ground.found.items():
@@ -176,6 +173,11 @@ def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
     # What vanishes besides may be the fix's damage, and confirms nothing.
     closes = tuple(f for f, _ in mine if f not in still)
     return msgspec.structs.replace(_overlay_record(overlay, not left, not gone, detail), closes=closes)
+
+
+def _akin(one: Overlay, other: Overlay) -> bool:
+    """Whether two fixes have a part of their patch in common."""
+    return one.apply is other.apply or not {one.name, *one.includes}.isdisjoint((other.name, *other.includes))
 
 
 def _under(witnessed: Witnessed, overlay: Overlay) -> Plan:

@@ -125,8 +125,12 @@ def test_what_vanishes_besides_is_damage_but_for_what_an_included_fix_speaks_of(
     other = Overlay(name="other", kind="fix", about="a", rule="*", surface="bot.other", apply=lambda patcher: None)
     same = msgspec.structs.replace(other, name="same", apply=mine.apply)
     whole = msgspec.structs.replace(mine, includes=("other",))
-    for offered, tried, right in (((), mine, False), ((other,), mine, False), ((other,), whole, True),
-                                  ((same,), mine, True)):  # fmt: skip
+    part = msgspec.structs.replace(other, name="part", includes=("common",))
+    shares = msgspec.structs.replace(mine, includes=("common",))
+    for offered, tried, right in (
+        ((), mine, False), ((other,), mine, False), ((other,), whole, True), ((same,), mine, True),
+        ((part,), mine, False), ((part,), shares, True),
+    ):  # fmt: skip
         ground = Ground(Played(lambda name, action: True), *offered)
         ground.met(plan("read"), plan("elsewhere"))
         assert len(ground.found) == 2
