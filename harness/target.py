@@ -157,7 +157,7 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     glob over ``path:function`` that must stand in the finding's stack, keeps two leaks of one surface apart, and so
     does `dimension`, a glob over what the twins differ in. `includes` names fixes whose patch is part of this one.
 
-    A fault with `overlap` shows only where flows overlap in a certain order: it is tried on schedules that are explored,
+    A fault with `overlap` shows only where flows overlap in a certain order: it is tried on explored schedules,
     of plans in which both twins touch a surface that this glob matches.
     """
 
