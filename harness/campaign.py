@@ -278,7 +278,7 @@ class Campaign:
         if known is None:
             self.found[finding.fingerprint] = Witnessed(
                 finding, plan, {finding.entry}, {finding.dimension}, trace=trace,
-                besides=dict.fromkeys(finding.rules, plan),
+                besides={(rule, plan.twins.dimension): plan for rule in finding.rules},
             )  # fmt: skip
         else:
             known.met(finding, plan, trace)
@@ -393,7 +393,8 @@ class Campaign:
             steps=self.steps, seconds=round(self.watch.elapsed(), 1), overlays=self.overlays,
             overlap=round(self.overlapped / self.played, 3) if self.played else 0.0,
             hidden=tuple({"what": h.what, "hides": h.hides, "module": h.module} for h in facts.hidden),
-            shared=tuple({"sink": s.sink, "surface": s.surface, "reason": s.reason} for s in facts.shared),
+            shared=tuple({"sink": s.sink, "surface": s.surface, "site": s.site, "within": s.within, "reason": s.reason}
+                         for s in facts.shared),
             regions=tuple({"entry": r.entry, "site": r.site, "surfaces": ", ".join(r.surfaces), "reason": r.reason}
                           for r in facts.regions),
             environment={"platform": platform.platform(), "implementation": platform.python_implementation(),

@@ -10,6 +10,9 @@ from harness.principal import Label, Twins
 Spelling = Callable[[str], str]
 """How a bot writes an id in a key or path (made safe for a file name, say)."""
 
+JOINTS = r"""\s/\\:|_,;='"@&\-"""
+"""What bots put between the parts of a key or path, and around a part where it is shown."""
+
 
 def as_written(value: str) -> str:
     """The id as it is."""
@@ -61,8 +64,15 @@ class Names:
 
 
 def whole(*forms: str) -> re.Pattern[str]:
-    """Matches any of the ids where no letter or digit touches it, the first that fits."""
-    return re.compile(rf"(?<![0-9A-Za-z])(?:{'|'.join(map(re.escape, forms))})(?![0-9A-Za-z])")
+    """Matches any of the ids where no letter or digit touches it, the first that fits. An id without any (a dot) stands
+    by chance in patterns, numbers and sentences: it counts only where it is a part by itself."""
+    return re.compile("|".join(_bounded(form) for form in forms))
+
+
+def _bounded(form: str) -> str:
+    if any(sign.isalnum() for sign in form):
+        return rf"(?<![0-9A-Za-z]){re.escape(form)}(?![0-9A-Za-z])"
+    return rf"(?:(?<=[{JOINTS}])|(?<![\s\S])){re.escape(form)}(?:(?=[{JOINTS}])|(?![\s\S]))"
 
 
 def _inside(spans: Mapping[Label, Sequence[tuple[int, int]]], label: Label) -> bool:

@@ -107,7 +107,7 @@ def _smaller(ground: Ground, finding: Finding, rule: str, outcome: Outcome) -> P
 def speaks_of(overlay: Overlay, finding: Finding, rules: Collection[str] | None = None) -> bool:
     """Whether some place of the finding is the overlay's; `rules` are those that count, by default all."""
     return any(
-        overlay.speaks_of(place.rule, place.surface, (place.site, *place.stack))
+        overlay.speaks_of(place.rule, place.surface, (place.site, *place.stack), place.dimension)
         for place in finding.places
         if rules is None or place.rule in rules
     )

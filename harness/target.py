@@ -48,11 +48,18 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
 class Shared(msgspec.Struct, frozen=True, kw_only=True):
     """Sharing on purpose: `surface` (glob) of `sink` may be met by both tenants, for `reason`. The glob is held against
-    the surface as traces have it: for files the pattern with ids replaced (``data/config/*.json``), not a path."""
+    the surface as traces have it: for files the pattern with ids replaced (``data/config/*.json``), not a path.
+
+    `site`, a glob over ``path:function``, says where only one piece of code may share: it must stand in the access's
+    stack. `within` are the dimensions for which alone it holds, by their letters: what the chats (C) or platforms (P)
+    of one agent share is not shared by tenants. Both empty: whatever code, and all dimensions.
+    """
 
     sink: str
     surface: str
     reason: str
+    site: str = ""
+    within: str = ""
 
 
 class Region(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,9 +154,11 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     A ``fault`` opens a leak on correct code: a finding of `rule` whose surface matches `surface` must appear. A
     ``fix`` closes one on leaking code: every finding of `rule` on `surface`, and of each further (rule, surface) in
     `also`, must vanish, and nothing else change. All are globs. `items` are the risk-map ids it stands for. `site`, a
-    glob over ``path:function`` that must stand in the finding's stack, keeps two leaks of one surface apart. A fault
-    with `overlap` shows only where flows overlap in a certain order: it is tried on schedules that are explored, of
-    plans in which both twins touch a surface that this glob matches.
+    glob over ``path:function`` that must stand in the finding's stack, keeps two leaks of one surface apart, and so
+    does `dimension`, a glob over what the twins differ in. `includes` names fixes whose patch is part of this one.
+
+    A fault with `overlap` shows only where flows overlap in a certain order: it is tried on explored schedules,
+    of plans in which both twins touch a surface that this glob matches.
     """
 
     name: str
@@ -160,14 +169,21 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[str, ...] = ()
     also: tuple[tuple[str, str], ...] = ()
     site: str = "*"
+    dimension: str = "*"
+    includes: tuple[str, ...] = ()
     overlap: str = ""
     apply: Callable[[Patcher], None]
 
-    def speaks_of(self, rule: str, surface: str, frames: Sequence[str] = ("",)) -> bool:
-        """Whether a finding of `rule` on `surface`, met under `frames` (``path:function``), is this overlay's."""
-        return any(fnmatch.fnmatchcase(frame, self.site) for frame in frames) and any(
-            fnmatch.fnmatchcase(rule, mine) and fnmatch.fnmatchcase(surface, place)
-            for mine, place in ((self.rule, self.surface), *self.also)
+    def speaks_of(self, rule: str, surface: str, frames: Sequence[str] = ("",), dimension: str | None = None) -> bool:
+        """Whether a finding of `rule` on `surface`, met under `frames` (``path:function``) by twins of `dimension`
+        (None: whichever), is this overlay's."""
+        return (
+            (dimension is None or fnmatch.fnmatchcase(dimension, self.dimension))
+            and any(fnmatch.fnmatchcase(frame, self.site) for frame in frames)
+            and any(
+                fnmatch.fnmatchcase(rule, mine) and fnmatch.fnmatchcase(surface, place)
+                for mine, place in ((self.rule, self.surface), *self.also)
+            )
         )
 
 

@@ -136,12 +136,21 @@ def _nearest(ground: Ground, overlay: Overlay, tour: Sequence[Plan]) -> list[Pla
 
 def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
     """Whether the fix makes its findings vanish from their witnesses, and leaves others as they are: all, or where
-    there are many, `BESIDE` of them spread over the findings."""
+    there are many, `BESIDE` of them spread over the findings.
+
+    Its findings are those that the overlay speaks of by their own rule: where a finding shows what the fix closes only
+    besides, the fix closes part of it. Where fixes have a part of their patch in common, each may close what the others
+    speak of.
+    """
+    akin = [other for other in ground.target.overlays() if other.kind == "fix" and _akin(other, overlay)]
     mine: list[tuple[str, Witnessed]] = []
     rest: list[tuple[str, Witnessed]] = []
     for fingerprint, witnessed in ground.found.items():
-        hit = speaks_of(overlay, witnessed.finding)
-        (mine if hit else rest).append((fingerprint, witnessed))
+        rules = (witnessed.finding.rule,)
+        if speaks_of(overlay, witnessed.finding, rules):
+            mine.append((fingerprint, witnessed))
+        elif not any(speaks_of(other, witnessed.finding) for other in akin):
+            rest.append((fingerprint, witnessed))
     if not mine:
         return _overlay_record(overlay, False, False, "there is no finding for it to close")
     rest = rest[:: max(1, -(-len(rest) // BESIDE))]
@@ -166,13 +175,19 @@ def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
     return msgspec.structs.replace(_overlay_record(overlay, not left, not gone, detail), closes=closes)
 
 
+def _akin(one: Overlay, other: Overlay) -> bool:
+    """Whether two fixes have a part of their patch in common."""
+    return one.apply is other.apply or not {one.name, *one.includes}.isdisjoint((other.name, *other.includes))
+
+
 def _under(witnessed: Witnessed, overlay: Overlay) -> Plan:
     return msgspec.structs.replace(witnessed.plan, overlays=(overlay.name,))
 
 
 def _witnesses(witnessed: Witnessed) -> list[Plan]:
-    """The witness, and the plan of each further rule that shows the finding: a fix must close all of it."""
-    others = [plan for rule, plan in sorted(witnessed.besides.items()) if rule != witnessed.finding.rule]
+    """The witness, and the plans of all rules and dimensions that show the finding: a fix must close all of it."""
+    finding = witnessed.finding
+    others = [plan for shown, plan in sorted(witnessed.besides.items()) if shown != (finding.rule, finding.dimension)]
     return list({plan.digest(): plan for plan in (witnessed.plan, *others)}.values())
 
 

@@ -27,7 +27,8 @@ CONTEXT_RULES = frozenset(("context-missing", "context-mismatch"))
 def attribute(finding: Finding, riskmap: RiskMap, target: str) -> tuple[str, ...]:
     """Ids of the items a finding belongs to: at some place that one of the item's patterns matches, it shows what one
     of its cells denies: on the cell's sink (a ``context`` cell: the context rules on every sink), on the entry of one
-    such cell, between twins that differ in the dimension of one, by a rule of the item.
+    such cell, between twins that differ in the dimension of one, by a rule of the item. Who has no context at all has
+    none whatever the twins differ in.
 
     One's own things touched without context, or the other's by a bot that takes one for the other, belong to items
     which speak of contexts or refusals, not to all whose data lies there; a timer's or a start-up's flow of nobody's
@@ -45,7 +46,9 @@ def places_of(item: RiskItem, cells: Sequence[Cell], finding: Finding, target: s
         denying = [cell for cell in cells if _denies(cell, finding, place, acts_as)]
         if (
             any(cell.entry == place.entry for cell in denying)
-            and any(coarsest(place.dimension) in cell.dimension for cell in denying)
+            and (
+                place.rule == "context-missing" or any(coarsest(place.dimension) in cell.dimension for cell in denying)
+            )
             and any(fnmatch.fnmatchcase(place.rule, rule) for rule in item.rules)
             and any(_meant(pattern, place, acts_as or place.rule in CONTEXT_RULES) for pattern in patterns)
         ):

@@ -28,7 +28,7 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True):
 
 class Witnessed(msgspec.Struct):
     """A fingerprint under way: the first finding, the plan that showed it, all entries and dimensions that did; of
-    further rules that show it the shortest plan each, so that a fix is held against all of them."""
+    each rule and dimension that show it the shortest plan (`besides`), so that a fix is held against all of them."""
 
     finding: Finding
     plan: Plan
@@ -37,7 +37,7 @@ class Witnessed(msgspec.Struct):
     occurrences: int = 1
     replays: tuple[int, int] = (0, 0)
     trace: Trace | None = None
-    besides: dict[str, Plan] = {}
+    besides: dict[tuple[str, str], Plan] = {}
 
     def met(self, finding: Finding, plan: Plan, trace: Trace) -> None:
         """The same finding on another plan. Its most telling rule speaks, on the shortest plan that shows it."""
@@ -52,10 +52,11 @@ class Witnessed(msgspec.Struct):
             self.finding = absorb(self.finding, finding)
 
     def keep(self, rule: str, plan: Plan) -> None:
-        """Remember the plan for that rule, where it is the shortest so far."""
-        known = self.besides.get(rule)
+        """Remember the plan for that rule and its twins' dimension, where it is the shortest so far."""
+        shown = rule, plan.twins.dimension
+        known = self.besides.get(shown)
         if known is None or len(plan.steps) < len(known.steps):
-            self.besides[rule] = plan
+            self.besides[shown] = plan
 
 
 def load(path: Path) -> Witness:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from harness.judge import judge
+from harness.principal import TwinSpec
 from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
 from harness.trace import Access, Site, StepRecord
 from harness.verdict import attribute
@@ -70,6 +71,16 @@ def test_configuration_read_without_context_belongs_to_items_that_speak_of_conte
     assert attributed(item(Cell(sink="config", entry="api")), bare) == set(), "nobody met what is another's"
     for claim in (Cell(sink="context", entry="api"), Cell(sink="config", entry="api", predicate="refuses")):
         assert attributed(item(claim), bare) == {"context-missing"}
+
+
+def test_who_has_no_context_has_none_whatever_the_twins_differ_in() -> None:
+    risk = RiskMap(items=(item(CONTEXT),))
+    made = trace(own("A", ambient="-"), access(ambient="B", owner="B", detail={"owned_by": "columns"}))
+    twins = msgspec.structs.replace(made.twins, spec=TwinSpec(dimension="A"))
+    facts = msgspec.structs.replace(FACTS, scoping=("tenant", "agent"))
+    found = judge(msgspec.structs.replace(made, twins=twins), facts)
+    claimed = {f.rule: attribute(f, risk, "bot") for f in found}
+    assert claimed["context-missing"] == ("store",) and claimed["context-mismatch"] == ()
 
 
 def test_ones_own_row_without_context_is_no_leak_between_the_twins() -> None:

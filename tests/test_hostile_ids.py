@@ -101,6 +101,14 @@ def names(family: str, *parts: str) -> Names:
     return Names(make_twins(spec_of(family, 0, parts)))
 
 
+def test_an_id_without_letters_counts_where_it_is_a_part_by_itself() -> None:
+    dots = names("dots", "q")
+    assert dots.labels(r"Pattern(^/diary\s+(?P<text>.+)$)") == {}
+    assert dots.labels("see you.") == {}
+    for key in ("('.', 'q')", ".:q", "./q", "a/./q", ". q"):
+        assert dots.labels(key) == {"tenant": {"A", "B"}, "agent": {"A", "B"}}, key
+
+
 def test_the_beginning_of_an_id_is_not_the_id() -> None:
     prefix = names("prefix", "t1", "0")
     assert prefix.owner("cache:t1") == {"tenant": "t1"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from tests.keys_support import Bot
 
 STORE = """
@@ -52,6 +54,24 @@ STORE = """
         global last
         last = text
 """
+
+
+@pytest.mark.parametrize("lent", [False, True])
+def test_an_owner_meets_what_the_other_put_into_its_object_in_place(tmp_path: Path, lent: bool) -> None:
+    bot = Bot(tmp_path, store=STORE)
+    with bot.run() as session:
+        session.as_("A")
+        held = bot["store"].Session("hello canaryA")
+        bot["store"].TABLE["group77"] = held
+        if lent:
+            session.as_("B")
+            _ = bot["store"].TABLE["group77"]
+        held.text = "canaryB was here"
+        session.as_("A")
+        _ = bot["store"].TABLE["group77"]
+        *_, read = session.on(f"{bot.name}.store.TABLE", "read")
+    assert (read.owner, read.ambient) == ("A", "A")
+    assert ("B" in {mark.label for mark in read.marks}) is lent, "what nobody else had in hand is not looked into"
 
 
 def test_reading_what_the_other_wrote_shows_owner_and_canary(tmp_path: Path) -> None:

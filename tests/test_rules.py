@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from harness.judge import judge
+from harness.principal import TwinSpec
+from harness.riskmap import Demand, Pattern
 from harness.target import Region, Shared
 from harness.trace import Access
 from tests.evidence_factory import FACTS, access, trace
@@ -73,6 +75,14 @@ def test_reply_to_the_wrong_twin_is_judged_by_the_recipient() -> None:
     assert rules(access(sink="outbound", op="write", new_owner="A", marks="A", detail={"named": True})) == []
 
 
+def test_ones_own_object_in_memory_into_which_the_other_put_something() -> None:
+    mine: dict[str, Any] = {"owner": "A", "marks": "B"}
+    for sink, owned_by, expected in (
+        ("key", "first-writer", ["canary-flow"]), ("key", "target", []), ("row", "columns", []),
+    ):  # fmt: skip
+        assert rules(access(sink=sink, detail={"owned_by": owned_by}, **mine)) == expected, (sink, owned_by)
+
+
 def test_event_that_holds_the_others_secret_is_judged_by_whose_flow_it_is() -> None:
     assert rules(access(sink="event", op="read", surface="on_message", marks="B")) == ["canary-flow"]
     assert rules(access(sink="event", op="read", surface="on_message", marks="A")) == []
@@ -108,6 +118,36 @@ def test_declared_sharing_is_silent() -> None:
     ]
     assert rules(*cells, facts=facts) == []
     assert rules(*cells) != []
+
+
+def test_sharing_may_be_declared_of_one_piece_of_code_between_chats_alone() -> None:
+    shared = Shared(sink="key", surface="bot.LAST", site="bot.py:operator*", within="CP", reason="one operator")
+    facts = msgspec.structs.replace(FACTS, shared=(shared,), scoping=("tenant", "agent"), speaks={"platform": ("api",)})
+    cell: dict[str, Any] = {"sink": "key", "surface": "bot.LAST", "key": "k", "owner": "B", "marks": "B"}
+    cell["detail"] = {"owned_by": "first-writer", "identity": {"own": ["platform:B"]}}
+    for dimension, function, expected in (
+        ("P", "operator_chat", []), ("P", "reply", ["foreign-read"]), ("T", "operator_chat", ["foreign-read"]),
+    ):  # fmt: skip
+        made = trace(access(**cell))
+        twins = msgspec.structs.replace(made.twins, spec=TwinSpec(dimension=dimension))
+        met = msgspec.structs.replace(made, twins=twins, stacks=((f"bot.py:{function}", "api.py:handle"),))
+        assert [f.rule for f in judge(met, facts)] == expected, (dimension, function)
+
+
+def test_of_one_agents_rows_who_wrote_first_is_no_proof_of_whose_they_are() -> None:
+    facts = msgspec.structs.replace(FACTS, scoping=("tenant", "agent"), speaks={"platform": ("api",)})
+    demand = Demand(item="i", sink="row", entry="api", patterns=(Pattern(surface="streams"),), predicate="apart",
+                    dimension="P")  # fmt: skip
+    for dimension, owned_by, marks, expected in (
+        ("P", "first-writer", "", []), ("P", "first-writer", "B", ["unscoped-constraint"]),
+        ("P", "columns", "", ["unscoped-constraint"]), ("T", "first-writer", "", ["unscoped-constraint"]),
+    ):  # fmt: skip
+        detail = {"statement": "replace", "owned_by": owned_by}
+        made = trace(access(op="delete", surface="streams", owner="B", detail=detail, marks=marks))
+        met = msgspec.structs.replace(
+            made, twins=msgspec.structs.replace(made.twins, spec=TwinSpec(dimension=dimension))
+        )
+        assert [f.rule for f in judge(met, facts, [demand])] == expected, (dimension, owned_by, marks)
 
 
 def test_owned_row_without_context() -> None:

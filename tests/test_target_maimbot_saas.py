@@ -122,8 +122,9 @@ def test_fixes_of_one_surface_speak_of_their_own_code_only() -> None:
 @pytest.mark.parametrize(
     ("rule", "surface", "frame", "names"),
     [
-        ("canary-flow", "api", "src/chat/message_receive/bot.py:ChatBot._process_commands", ["fix-plugin-folder"]),
-        ("canary-flow", "api", "src/chat/heart_flow/heartFC_chat.py:HeartFChatting._send_response",
+        ("foreign-read", "plugins/diary/diary.jsonl", "src/chat/message_receive/bot.py:ChatBot._process_commands",
+         ["fix-plugin-folder"]),
+        ("canary-flow", "api", "src/plugin_system/apis/send_api.py:_send_to_target",
          ["fix-stream-id-replies"]),
         ("shared-key", "data/tenant_storage/{id}/{id}/emoji_registed/*.png",
          "src/plugin_system/apis/emoji_api.py:get_all", ["fix-emoji-files"]),
@@ -138,6 +139,16 @@ def test_one_surface_is_left_to_the_fix_of_the_code_that_met_it(
     rule: str, surface: str, frame: str, names: list[str]
 ) -> None:
     assert [o.name for o in OVERLAYS if o.kind == "fix" and o.speaks_of(rule, surface, (frame,))] == names
+
+
+def test_fixes_include_fixes_that_are_there() -> None:
+    names = {overlay.name for overlay in OVERLAYS if overlay.kind == "fix"}
+    assert all(set(overlay.includes) <= names - {overlay.name} for overlay in OVERLAYS)
+
+
+def test_the_operator_of_an_agent_is_met_by_all_its_chats_and_by_no_other_tenant() -> None:
+    sharing = [shared for shared in MaimbotSaasTarget().facts().shared if "operator" in shared.reason]
+    assert sharing and all(shared.within == "CP" and shared.site for shared in sharing)
 
 
 def test_twins_of_one_agent_id_differ_in_tenant_and_credential() -> None:

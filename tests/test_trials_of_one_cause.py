@@ -12,17 +12,19 @@ from harness.finding import Finding
 from harness.judge import judge
 from harness.plan import Plan, Step
 from harness.pool import Outcome
+from harness.principal import TwinSpec
 from harness.target import Overlay
 from harness.trace import Access, Site, Trace
 from harness.trials import try_fault, try_fix
 from harness.witness import Witnessed
-from tests.evidence_factory import FACTS, access, trace
+from tests.evidence_factory import FACTS, TWINS, access, trace
 
 CELL: dict[str, Any] = {"sink": "key", "surface": "bot.cache", "key": "100", "detail": {"owned_by": "first-writer"}}
 OTHER: dict[str, Any] = {"owner": "B", "marks": "B"}
 READ = access(**CELL, **OTHER, site=Site("bot.py", 3, "load"))
 WRITE = access(**CELL, **OTHER, op="write", new_owner="A", site=Site("bot.py", 5, "save"))
-BY_ACTION = {"read": READ, "write": WRITE}
+ELSEWHERE = access(**{**CELL, "surface": "bot.other"}, **OTHER, site=Site("bot.py", 7, "peek"))
+BY_ACTION = {"read": READ, "write": WRITE, "elsewhere": ELSEWHERE}
 
 
 class Played:
@@ -31,27 +33,40 @@ class Played:
     jobs = 1
     fork = True
 
-    def __init__(self, closes: Callable[[str, str], bool] = lambda overlay, action: False) -> None:
+    def __init__(
+        self,
+        closes: Callable[[str, str], bool] = lambda overlay, action: False,
+        within: Callable[[str, Plan], bool] = lambda overlay, plan: False,
+    ) -> None:
         self.closes = closes
+        self.within = within
 
     def map(self, plans: Iterable[Plan], stop: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
         for plan in plans:
             kept = [
                 BY_ACTION[step.action]
                 for step in plan.steps
-                if step.action in BY_ACTION and not any(self.closes(name, step.action) for name in plan.overlays)
+                if step.action in BY_ACTION
+                and not any(self.closes(name, step.action) or self.within(name, plan) for name in plan.overlays)
             ]
-            yield Outcome(plan=plan, status="ok", trace=msgspec.structs.replace(trace(*kept), plan=plan.digest()))
+            twins = msgspec.structs.replace(TWINS, spec=plan.twins)
+            made = msgspec.structs.replace(trace(*kept), plan=plan.digest(), twins=twins)
+            yield Outcome(plan=plan, status="ok", trace=made)
 
 
 class Ground:
     """What trials and confirming need of a campaign."""
 
-    def __init__(self, pool: Played) -> None:
+    def __init__(self, pool: Played, *overlays: Overlay) -> None:
         self.pool: Any = pool
+        self.target: Any = self
+        self.offered = overlays
         self.facts = FACTS
         self.found: dict[str, Witnessed] = {}
         self.touched: dict[str, frozenset[str]] = {}
+
+    def overlays(self) -> Sequence[Overlay]:
+        return self.offered
 
     def judge(self, made: Trace) -> list[Finding]:
         return judge(made, FACTS)
@@ -68,7 +83,7 @@ class Ground:
                 if known is None:
                     self.found[finding.fingerprint] = Witnessed(
                         finding, outcome.plan, {finding.entry}, {finding.dimension}, trace=outcome.trace,
-                        besides=dict.fromkeys(finding.rules, outcome.plan),
+                        besides={(rule, outcome.plan.twins.dimension): outcome.plan for rule in finding.rules},
                     )  # fmt: skip
                 else:
                     known.met(finding, outcome.plan, outcome.trace)
@@ -90,13 +105,47 @@ def test_a_fix_that_closes_only_one_of_the_rules_does_not_close_the_cause() -> N
         assert try_fix(ground, overlay("fix", "foreign-read")).killed is killed
 
 
+def test_a_fix_must_close_a_finding_for_twins_of_every_dimension_that_shows_it() -> None:
+    for closed, killed in ((("T",), False), (("T", "TA"), True)):
+        pool = Played(within=lambda name, one, closed=closed: one.twins.dimension in closed)  # type: ignore[misc]
+        ground = Ground(pool)
+        ground.met(*(msgspec.structs.replace(plan("read"), twins=TwinSpec(dimension=d)) for d in ("T", "TA")))
+        assert try_fix(ground, overlay("fix", "foreign-read")).killed is killed
+
+
+def test_a_fix_of_what_a_finding_shows_besides_claims_nothing() -> None:
+    ground = Ground(Played(lambda name, action: action == "write"))
+    ground.met(plan("read"), plan("write"))
+    assert not try_fix(ground, overlay("fix", "foreign-write")).closes
+    assert "no finding" in try_fix(ground, overlay("fix", "foreign-write")).detail
+
+
+def test_what_vanishes_besides_is_damage_but_for_what_an_included_fix_speaks_of() -> None:
+    mine = overlay("fix", "foreign-read")
+    other = Overlay(name="other", kind="fix", about="a", rule="*", surface="bot.other", apply=lambda patcher: None)
+    same = msgspec.structs.replace(other, name="same", apply=mine.apply)
+    whole = msgspec.structs.replace(mine, includes=("other",))
+    part = msgspec.structs.replace(other, name="part", includes=("common",))
+    shares = msgspec.structs.replace(mine, includes=("common",))
+    for offered, tried, right in (
+        ((), mine, False), ((other,), mine, False), ((other,), whole, True), ((same,), mine, True),
+        ((part,), mine, False), ((part,), shares, True),
+    ):  # fmt: skip
+        ground = Ground(Played(lambda name, action: True), *offered)
+        ground.met(plan("read"), plan("elsewhere"))
+        assert len(ground.found) == 2
+        tried_out = try_fix(ground, tried)
+        assert tried_out.killed and tried_out.right_rule is right, tried_out.detail
+
+
 def test_the_most_telling_rule_speaks_on_the_shortest_plan_that_shows_it() -> None:
     ground = Ground(Played())
     ground.met(plan("write"), plan("noise", "read", "noise"), plan("read", "noise"))
     (witnessed,) = ground.found.values()
     assert witnessed.finding.rules == ("foreign-read", "foreign-write", "canary-flow")
     assert witnessed.plan == plan("read", "noise")
-    assert set(witnessed.besides) == {"foreign-read", "foreign-write", "canary-flow"} and witnessed.occurrences == 3
+    assert {rule for rule, _ in witnessed.besides} == {"foreign-read", "foreign-write", "canary-flow"}
+    assert witnessed.occurrences == 3
 
 
 def test_a_witness_is_made_small_and_still_shows_the_most_telling_rule() -> None:

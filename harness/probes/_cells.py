@@ -30,9 +30,10 @@ _HERE = str(Path(__file__).resolve().parent)
 
 
 class Cell:
-    """What is known of one cell in this run. `by` is who wrote the present value, `owner` who wrote first."""
+    """What is known of one cell in this run. `by` is who wrote the present value, `owner` who wrote first; `lent`,
+    whether another twin had the value in hand since, and may have changed it in place."""
 
-    __slots__ = ("by", "digest", "kind", "owner", "ref")
+    __slots__ = ("by", "digest", "kind", "lent", "owner", "ref")
 
     def __init__(self, owner: Label | None, by: Label | None, digest: str, kind: str, ref: Any = None) -> None:
         self.owner = owner
@@ -40,6 +41,13 @@ class Cell:
         self.digest = digest
         self.kind = kind
         self.ref = ref
+        self.lent = False
+
+    def strange_to(self, label: Label | None, owner: Label | None) -> bool:
+        """Whether a reader may find there what it did not put there; notes that it had the value in hand."""
+        strange = self.lent or self.by != label or owner != label
+        self.lent = self.lent or (label is not None and self.by is not None and self.by != label)
+        return strange
 
 
 class Place:
@@ -127,7 +135,7 @@ class Ledger:
             return
         owner, owned_by = self._owner(recorder, place, text, cell)
         marks: tuple[Mark, ...] = ()
-        if scan and (cell is None or {cell.by, owner} != {label}):
+        if scan and (cell is None or cell.strange_to(label, owner)):
             rendered = render(value)
             marks = recorder.marks(rendered.text, *rendered.blobs)
         self._record(recorder, ambient, "read", place, text, owner, None, marks, owned_by, cell, value, repeat)
@@ -218,7 +226,8 @@ class Ledger:
             met = groups[owner]
             key, value, cell, owned_by = met[0]
             marks: tuple[Mark, ...] = ()
-            if owner != label or any(c is not None and c.by != label for _, _, c, _ in met):
+            strange = [c.strange_to(label, owner) for _, _, c, _ in met if c is not None]
+            if owner != label or any(strange):
                 rendered = render(*(part for k, v, _, _ in met for part in ((v,) if place.indexed else (k, v))))
                 marks = recorder.marks(rendered.text, *rendered.blobs)
             more = {"cells": len(met)}
@@ -313,7 +322,7 @@ class Ledger:
             cell.owner = None  # written by nobody and about nobody: as at boot
         elif cell.owner is None:
             cell.owner = label
-        cell.by, cell.digest, cell.kind = label, digest, kind
+        cell.by, cell.digest, cell.kind, cell.lent = label, digest, kind, False
         return cell
 
     def _forget(self, place: Place, key: Any, value: Any, label: Label | None) -> None:

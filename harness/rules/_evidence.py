@@ -50,7 +50,10 @@ class Evidence:
         self.demands = tuple(demands)
         self.scope = Scope(trace, facts, demands)
         self._regions: dict[tuple[str, str, int], bool] = {}
-        self._shared: dict[tuple[str, str], bool] = {}
+        self._shared: dict[tuple[str, str, int], bool] = {}
+        dimension = set(trace.twins.spec.dimension)
+        self._by_design = [s for s in facts.shared if not s.within or dimension <= set(s.within)]
+        self._sited = any(s.site for s in self._by_design)
         self._wrong = {record.index for record in trace.steps if record.wrong}
         self._calls = {record.index for record in trace.steps if record.call}
         # A credential that the harness itself put into the other's payload proves nothing wherever it shows.
@@ -98,11 +101,14 @@ class Evidence:
 
     def is_shared(self, access: Access) -> bool:
         """Whether the target declares this place as shared on purpose."""
-        place = (access.sink, access.surface)
+        place = (access.sink, access.surface, access.stack if self._sited else -1)
         known = self._shared.get(place)
         if known is None:
             known = self._shared[place] = any(
-                s.sink == access.sink and fnmatch.fnmatchcase(access.surface, s.surface) for s in self.facts.shared
+                s.sink == access.sink
+                and fnmatch.fnmatchcase(access.surface, s.surface)
+                and (not s.site or any(fnmatch.fnmatchcase(frame, s.site) for frame in self.stack(access)))
+                for s in self._by_design
             )
         return known
 

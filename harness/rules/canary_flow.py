@@ -27,6 +27,11 @@ def canary_flow(evidence: Evidence) -> Iterator[Finding]:
             yield evidence.finding("canary-flow", access, source, holder, message, spans=spanned(access))
 
 
+def _changed_in_place(access: Access, flow: str | None) -> bool:
+    """Whether it is an object of one's own in memory: nobody sees what the other put into it once it was handed out."""
+    return access.sink == "key" and access.owner == flow and access.detail.get("owned_by") == "first-writer"
+
+
 def _holder(evidence: Evidence, access: Access) -> str | None:
     """Whose sink it is, where that is certain; None when it is nobody's or another rule's matter."""
     claim = evidence.claim(access)
@@ -42,7 +47,7 @@ def _holder(evidence: Evidence, access: Access) -> str | None:
         if access.op in ("write", "rebind"):
             owned = access.new_owner if access.detail.get("owned_by") != "first-writer" else None
             return owned if owned in TWINS else flow
-        if access.op in ("read", "iterate") and access.owner not in TWINS:
+        if access.op in ("read", "iterate") and (access.owner not in TWINS or _changed_in_place(access, flow)):
             return flow
         # What the other owns by its own columns is foreign-read's; what is one's own and holds the other's canary
         # was reported when it was written.
