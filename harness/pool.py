@@ -250,6 +250,8 @@ def _in_memory() -> Path | None:
     except OSError:
         return None
     return MEMORY if roomy and "TMPDIR" not in os.environ else None
+
+
 def _outcome(plan: Plan, message: Done) -> Outcome:
     trace = msgspec.msgpack.decode(message.trace, type=Trace) if message.trace else None
     inventory = msgspec.msgpack.decode(message.inventory, type=Inventory) if message.inventory else None
