@@ -296,6 +296,9 @@ class _Server:
             os.kill(child.pid, signal.SIGKILL)
             os.waitpid(child.pid, 0)
             self._forget(child)
+        # A controller that was killed removes nothing, and what lies in memory is not swept away like /tmp.
+        os.chdir("/")
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -116,3 +116,10 @@ def test_a_target_that_cannot_boot_says_what_to_do(tmp_path: Path) -> None:
         Pool(SPEC, root=tmp_path / "none")
     with pytest.raises(TargetError, match="cannot be imported"):
         Pool("tests.no_such_module:Thing")
+
+
+def test_nothing_lies_about_once_the_controller_was_killed() -> None:
+    pool = Pool(SPEC, jobs=1)
+    pool._connection.close()  # all that the zygote hears of a killed controller
+    pool._process.wait(60)
+    assert not pool.folder.exists()
