@@ -152,6 +152,21 @@ def test_the_first_writer_stays_owner_and_equal_values_have_equal_digests(tmp_pa
     assert first.detail["digest"] == second.detail["digest"] != ""
 
 
+def test_a_cell_reads_the_same_in_whichever_private_folder_the_run_lies(tmp_path: Path) -> None:
+    told = []
+    for name in ("run-1", "run-2"):
+        folder = tmp_path / name
+        folder.mkdir()
+        bot = Bot(folder, store=STORE)
+        with bot.run() as session:
+            session.as_("A")
+            bot["store"].TABLE[f"{folder}/data"] = folder / "data" / "bot.db"
+            (write,) = session.on(f"{bot.name}.store.TABLE")
+        told.append((write.key, write.detail["digest"]))
+    assert told[0] == told[1]
+    assert told[0][0] == "'<folder>/data'"
+
+
 def test_the_target_may_name_the_owner(tmp_path: Path) -> None:
     def owner_of_key(surface: str, key: str) -> Mapping[str, str | None] | None:
         return {"tenant": "tenantA"} if "tenantA" in key else None

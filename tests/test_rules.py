@@ -109,6 +109,19 @@ def test_cell_written_by_one_and_read_by_the_other(identity: Any, marks: str, ex
     assert rules(write, read) == expected
 
 
+@pytest.mark.parametrize(
+    "taken", [{"actor": None, "ambient": "-"}, {}], ids=["by a worker of nobody's", "by its writer"]
+)
+def test_a_place_in_a_queue_is_nobodys_once_it_is_taken(taken: Any) -> None:
+    detail = {"owned_by": "first-writer", "identity": {}}
+    slot = {"sink": "key", "surface": "bot.QUEUE", "key": "0", "detail": detail}
+    put = access(op="write", marks="A", **slot)
+    take = access(op="delete", owner="A", **slot, **taken)
+    other = access(op="write", actor="B", ambient="B", marks="B", **slot)
+    assert rules(put, take, other) == []
+    assert rules(put, other) == ["shared-key"]
+
+
 def test_declared_sharing_is_silent() -> None:
     facts = msgspec.structs.replace(FACTS, shared=(Shared(sink="key", surface="bot.PUBLIC*", reason="a public pack"),))
     detail = {"owned_by": "first-writer", "identity": {"shared": ["chat"]}}

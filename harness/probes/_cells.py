@@ -14,7 +14,7 @@ from typing import Any
 from harness import recorder as _recorder
 from harness.flow import FLOW, identity
 from harness.principal import NESTING, Label
-from harness.probes._text import Identities, cut, identities_of, key_text, render
+from harness.probes._text import Identities, cut, identities_of, key_text, placed, render
 from harness.recorder import Recorder
 from harness.trace import Access, Mark
 
@@ -72,7 +72,7 @@ class Place:
     def text(self, key: Any) -> str:
         """The key inside this place, with the keys that lead here; not cut."""
         kind = type(key)
-        own = key if kind is _Verbatim else repr(key) if kind is str or kind is int else key_text(key)
+        own = key if kind is _Verbatim else repr(key) if kind is int else placed(key_text(key))
         return f"{self.prefix}/{own}" if self.prefix and own else self.prefix or own
 
 

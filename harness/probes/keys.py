@@ -18,6 +18,7 @@ from harness.principal import Label
 from harness.probes._cells import Ledger, OwnerOfKey
 from harness.probes._lru import LruPatch
 from harness.probes._scopes import Writers
+from harness.probes._text import lies_in
 from harness.probes._walk import Walker
 from harness.target import Facts
 
@@ -61,6 +62,7 @@ class KeyProbe:
 
     def begin(self, folder: Path) -> None:
         """Forget owners and repeats of an earlier run; what was replaced meanwhile is not a finding."""
+        lies_in(str(folder.resolve()))
         self._walk(None)
         self._ledger.reset()
         self._seen = 0

@@ -14,7 +14,8 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
 
     That alone is how every cache and counter of a process behaves. It is a leak when the cell is *about* a tenant:
     its key was made from an identity both share (chat, user, agent, content of a picture) and from nothing that
-    tells them apart, or what was written carries the writer's canary or identity.
+    tells them apart, or what was written carries the writer's canary or identity. A cell that was emptied is nobody's:
+    what a queue hands over lies in one place after the other.
     """
     written: dict[tuple[str, str, str], Access] = {}
     for access in evidence.accesses("key", "file", "row"):
@@ -25,13 +26,17 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
         if access.op == "iterate" or not (access.key or access.sink == "key"):
             continue
         claim = evidence.claim(access)
-        if not claim.proven or claim.label not in TWINS:
-            continue
         cell = (access.sink, access.surface, access.key)
+        if not claim.proven or claim.label not in TWINS:
+            if access.op == "delete":
+                written.pop(cell, None)
+            continue
         first = written.get(cell)
         if first is None or evidence.claim(first).label == claim.label:
             if access.op in ("write", "rebind"):
                 written[cell] = access
+            elif access.op == "delete":
+                written.pop(cell, None)
             continue
         writer = evidence.claim(first).label or ""
         if access.sink == "row" and access.op == "read" and access.owner == writer and has_mark(access, writer):
@@ -44,6 +49,8 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
             yield evidence.crossing("shared-key", access, writer, claim.label, message, first.seq)
         if access.op in ("write", "rebind"):
             written[cell] = access
+        elif access.op == "delete":
+            del written[cell]
 
 
 def _about_a_tenant(
