@@ -27,6 +27,7 @@ from harness.errors import IsolationError
 from harness.flow import FLOW, IDLE, Flow
 from harness.outcomes import settle, translated
 from harness.plan import Deviation
+from harness.trace import Begun
 from harness.tape import NO_ENTRY, Arrival, ReadyQueue, Tape, TimedArrival, Wait, caller_site, coroutine_site
 
 T = TypeVar("T")
@@ -139,6 +140,16 @@ class IsolationLoop(asyncio.BaseEventLoop):
     def choices(self) -> dict[str, int]:
         """``lineage site`` -> how many waits for the outside began there."""
         return dict(self._tape.choices) if self._tape is not None else {}
+
+    @property
+    def waits(self) -> list[Begun]:
+        """When the waits of steps began, once `tell_waits` was called."""
+        return list(self._tape.waits) if self._tape is not None else []
+
+    def tell_waits(self, accesses: Callable[[], int]) -> None:
+        """Remember from now on when waits begin, and how many `accesses` there were by then."""
+        if self._tape is not None:
+            self._tape.now = lambda: (accesses(), self.time())
 
     @property
     def deviations(self) -> list[int]:

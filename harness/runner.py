@@ -136,6 +136,8 @@ class _Run:
             self.loop.time,
             rig.target.facts().plumbing,
         )
+        if choices:
+            self.loop.tell_waits(lambda: len(self.recorder.accesses))
         if paired:
             self.recorder.kept = WHOLE
             reseed(plan.seed, self.recorder.acting)
@@ -409,6 +411,7 @@ class _Run:
             choices=dict(self.loop.choices),
             deviations=tuple(self.loop.deviations),
             met=tuple(self.loop.met),
+            waits=tuple(self.loop.waits),
             virtual_seconds=self.clock.seconds,
             wall_seconds=wall,
         )

@@ -10,12 +10,14 @@ deviations; `explicit` spells out the ones that mattered in a run, and `plainer`
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
 from harness.plan import Deviation, Plan
+from harness.rivals import Passing
 from harness.trace import Trace
 
 Kind = Literal["hold", "delay"]
@@ -36,6 +38,12 @@ LONGEST = 60
 
 DEPTHS = (1, 2, 2, 3, 3)
 """How many order constraints a priority schedule aims at, by weight."""
+
+AIMED = (1, 1, 1, 2, 3)
+"""How many waits a directed schedule lets end late, by weight."""
+
+TOGETHER = 0.3
+"""Part of them that only fall behind what is ready at the same time; the others end after the rival has passed."""
 
 RANK = 1000.0
 """Callbacks by which the arrivals of one priority outwait those of the next higher one. Finite, so that a lineage which
@@ -135,6 +143,27 @@ def prioritised(plan: Plan, choices: Mapping[str, int], depth: int, rng: random.
                 amount, times = RANK * behind, 0 if end is None else end - start
                 tape.append(Deviation(kind="hold", lineage=name, occurrence=start, amount=amount, times=times))
             behind, lowest = lowest, lowest + 1
+    return msgspec.structs.replace(plan, tape=tuple(tape))
+
+
+def directed(plan: Plan, found: Sequence[Passing], rng: random.Random, tried: Counter[str]) -> Plan:
+    """`plan` with one to three waits that end only when a rival has passed. Pieces of code take turns: `tried` counts
+    how often a wait of each was taken, and is counted up."""
+    places: dict[str, list[Passing]] = {}
+    for passing in found:
+        places.setdefault(passing.code, []).append(passing)
+    tape: list[Deviation] = []
+    order = sorted(places, key=lambda code: (tried[code], rng.random()))
+    for code in order[: rng.choice(AIMED)]:
+        tried[code] += 1
+        passing = rng.choice(places[code])
+        late = Deviation(
+            kind="hold", lineage=passing.lineage, site=passing.site, occurrence=passing.occurrence, amount=RANK
+        )
+        if rng.random() >= TOGETHER:
+            amount = max(0.0, rng.choice(passing.past) - passing.begun) + DELAYS[0]
+            late = msgspec.structs.replace(late, kind="delay", amount=round(amount, 3))
+        tape.append(late)
     return msgspec.structs.replace(plan, tape=tuple(tape))
 
 

@@ -25,16 +25,20 @@ from __future__ import annotations
 import sys
 from asyncio import events
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
 from harness.flow import FLOW, IDLE
 from harness.plan import Deviation
+from harness.trace import Begun
 
 _SKIPPED = ("asyncio.", "harness.")
 
 FOR_EVER = 1 << 60
+
+TOLD = 4000
+"""Waits of steps whose beginnings are kept for one run."""
 
 
 class Wait:
@@ -72,11 +76,14 @@ class TimedArrival(events.TimerHandle):
 
 class Tape:
     """Numbers the waits of one run and says which deviations meet them. `choices` counts ``lineage site``; `met` holds
-    (tape entry, site, number at the site) for each wait that one of them changed."""
+    (tape entry, site, number at the site) for each wait that one of them changed; `waits` tells when those of steps began,
+    where `now` says so: how many accesses there were, and the virtual second."""
 
     def __init__(self, deviations: Sequence[Deviation]) -> None:
         self.choices: dict[str, int] = {}
         self.met: dict[tuple[int, str, int], None] = {}
+        self.waits: list[Begun] = []
+        self.now: Callable[[], tuple[int, float]] | None = None
         self._deviations = tuple(deviations)
         self._lineages: dict[str, int] = {}
         self._entries: dict[tuple[str, str, str], list[tuple[int, int, int]]] = {}
@@ -96,6 +103,8 @@ class Tape:
         self.choices[choice] = number + 1
         total = self._lineages.get(lineage, 0)
         self._lineages[lineage] = total + 1
+        if self.now is not None and "." in lineage and len(self.waits) < TOLD:
+            self.waits.append(Begun(lineage, site, number, *self.now()))
         if not self._entries:
             return FREE
         held = self._find("hold", lineage, site, number, total)

@@ -102,12 +102,24 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     harness: bool = False
 
 
+class Begun(msgspec.Struct, frozen=True, array_like=True):
+    """A wait for the outside that a step began: the `number`-th of `lineage` at `site`, when `seq` accesses had been
+    recorded, in virtual second `time`."""
+
+    lineage: str
+    site: str
+    number: int
+    seq: int
+    time: float
+
+
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """The whole of one run. `stacks` are the target's frames, innermost first, as ``path:function``.
 
     `observed` is what each principal could see from outside (label -> texts, in order). `choices` counts the waits
     for the outside that were begun, by ``lineage site`` (only in runs with a tape, or when asked for); `deviations` are
     those of the tape that took effect, `met` the waits they changed: (tape entry, site, number of the wait there).
+    `waits` are those of the steps in the order in which they began (only when asked for).
     """
 
     plan: str
@@ -120,6 +132,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     choices: dict[str, int] = {}
     deviations: tuple[int, ...] = ()
     met: tuple[tuple[int, str, int], ...] = ()
+    waits: tuple[Begun, ...] = ()
     virtual_seconds: float = 0.0
     wall_seconds: float = 0.0
 
