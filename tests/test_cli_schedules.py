@@ -21,7 +21,7 @@ def test_a_fault_of_order_is_found_under_each_kind_of_schedule() -> None:
     done = isolation(*HUNT, "--only", "order-latest", "--schedules", "uniform", "--schedules", "pct")
     assert done.exit_code == 0, done.output
     rows = [line.split()[:4] for line in done.stdout.splitlines()[:4]]
-    assert rows == [["order-latest", how, "seed", seed] for how in ("uniform", "pct") for seed in ("0", "1")]
+    assert rows == [["order-latest", how, "seed", seed] for seed in ("0", "1") for how in ("uniform", "pct")]
     assert all("canary-flow on wire" in line for line in done.stdout.splitlines()[:4])
     assert "uniform: 2 of 2 hunts; 1 of 1 faults with every seed; median" in done.stdout
 
