@@ -55,7 +55,7 @@ class Field:
     """Where hunts take place: a booted target and what its risk map demands."""
 
     def __init__(self, pool: Pool, target: Target) -> None:
-        self.pool: Any = Kept(pool)
+        self.pool = pool
         self.target = target
         self.facts = target.facts()
         self.demands = riskmap.load(target.risk_map()).demands(self.facts.name)
@@ -84,12 +84,14 @@ def compare(
 ) -> Iterator[Result]:
     """Hunt each fault under each kind of schedule with each seed; all with one seed before the next one. The witnesses
     of the first seed are made small. `tick` gets a line of progress after every plan."""
+    kept: Any = Kept(field.pool)
+    ground = Field(kept, field.target)
     for seed in seeds:
         for fault in faults:
             for how in hows:
                 line = f"{fault.name}: {how}, seed {seed}"
                 ended = hunt(
-                    field,
+                    ground,
                     fault,
                     field.target.actions(),
                     seed,

@@ -91,8 +91,8 @@ class Tally(msgspec.Struct):
 
 class Explorer:
     """Draws plans over `actions` and plays them with their variants. The same seed draws the same plans; a variant
-    depends on the plan and on where its FIFO run had a choice, on nothing else. `overlays` are applied in each; `lay`
-    has the last word on how a plan is played."""
+    depends on the plan, on where its FIFO run had a choice, and on what was tried before. `overlays` are applied in each;
+    `lay` has the last word on how a plan is played; `answers` are as in `Facts`."""
 
     def __init__(
         self,
@@ -105,6 +105,7 @@ class Explorer:
         overlays: Sequence[str] = (),
         variants: int = VARIANTS,
         lay: Callable[[Plan], Plan] = lambda plan: plan,
+        answers: Sequence[str] = (),
     ) -> None:
         self.actions = [action for action in actions if action.weight or action.call]
         self.seed = seed
@@ -114,6 +115,7 @@ class Explorer:
         self.overlays = tuple(overlays)
         self.variants = 0 if how == "fifo" else variants
         self.lay = lay
+        self.answers = tuple(answers)
         self.tally = Tally()
         self.favoured: list[Action] = []
         self.drawn = 0
@@ -181,7 +183,7 @@ class Explorer:
             else:
                 kinds: Sequence[Kind] = rng.choice((KINDS, KINDS, KINDS[:1], KINDS[1:]))
                 self.tally.plans["uniform"] += 1
-                yield self.lay(schedules.walk(plan, choices, rng, kinds))
+                yield self.lay(schedules.walk(plan, choices, rng, kinds, self.answers))
 
 
 def broken_off(plan: Plan, choices: Mapping[str, int], rng: random.Random) -> Plan | None:

@@ -90,7 +90,8 @@ class IsolationLoop(asyncio.BaseEventLoop):
 
     `tape` is obeyed entry by entry; `deviations` then holds the indexes that took effect. `choices` counts the
     waits met, by ``lineage site``, when there is a tape or `count_sites` is set. `callbacks` counts what ran;
-    `refused` lists what of the outside world was asked for. `seed` is kept for whoever records the run.
+    `refused` lists what of the outside world was asked for. `answers` are globs over the sites that wait for an answer
+    from outside, which alone may come early. `seed` is kept for whoever records the run.
     """
 
     # What is used of BaseEventLoop beyond its public face; the tests run it on every supported Python.
@@ -110,6 +111,7 @@ class IsolationLoop(asyncio.BaseEventLoop):
         clock: VirtualClock | None = None,
         max_callbacks: int = 2_000_000,
         count_sites: bool = False,
+        answers: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.seed = seed
@@ -121,7 +123,7 @@ class IsolationLoop(asyncio.BaseEventLoop):
         self._queue: ReadyQueue | None = None
         self._ready: Any = deque()
         if tape or count_sites:
-            self._tape = Tape(tape)
+            self._tape = Tape(tape, answers)
             self._ready = self._queue = ReadyQueue(self._tape, self)
         self._clock_resolution = RESOLUTION
         self._selector = self
@@ -279,7 +281,8 @@ class IsolationLoop(asyncio.BaseEventLoop):
     def _schedule(
         self, wait: Wait, when: float, callback: Any, args: Any, context: Context | None
     ) -> events.TimerHandle:
-        timer = TimedArrival(when + wait.delay, callback, args, self, context)
+        when = max(self.time(), when + wait.delay) if wait.delay else when
+        timer = TimedArrival(when, callback, args, self, context)
         timer.hold = _held(wait)
         heapq.heappush(self._scheduled, timer)
         timer._scheduled = True  # type: ignore[attr-defined]
@@ -340,7 +343,7 @@ class IsolationLoop(asyncio.BaseEventLoop):
             self._inbox_filled.clear()
 
     def _arrive(self, wait: Wait | None, callback: Any, args: Any, context: Context) -> None:
-        if wait is not None and wait.delay:
+        if wait is not None and wait.delay > 0:
             self._schedule(wait, self.time(), callback, args, context)
             return
         handle = Arrival(callback, args, self, context)

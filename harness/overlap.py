@@ -17,7 +17,7 @@ from harness.plan import Plan
 from harness.pool import Outcome, Pool
 from harness.principal import Label
 from harness.shrink import shrink
-from harness.target import Action, Overlay
+from harness.target import Action, Facts, Overlay
 from harness.trace import Trace
 
 WITHIN = 500
@@ -31,6 +31,7 @@ class Ground(Protocol):
     """What a hunt needs: where plans are played, and how traces are judged."""
 
     pool: Pool
+    facts: Facts
 
     def judge(self, trace: Trace) -> list[Finding]:
         """Findings of one trace."""
@@ -64,7 +65,7 @@ def hunt(
 ) -> Hunt:
     """Explore under `overlay` until a finding speaks of it that the same plan does not show without. Schedules are
     drawn only for plans in which both twins touch what its `overlap` names. `tick` is called after every plan."""
-    explorer = Explorer(actions, seed, how=how, overlays=(overlay.name,))
+    explorer = Explorer(actions, seed, how=how, overlays=(overlay.name,), answers=ground.facts.answers)
     plain: Counter[tuple[str, str]] = Counter()
     others: dict[str, None] = {}
     hits: list[tuple[Outcome, Finding, str]] = []

@@ -127,7 +127,9 @@ class _Run:
         self.clock = VirtualClock(rig.epoch)
         self.clock.show()
         counting = choices or any(_cancels(step) for step in plan.steps)
-        self.loop = IsolationLoop(seed=plan.seed, tape=plan.tape, clock=self.clock, count_sites=counting)
+        self.loop = IsolationLoop(
+            seed=plan.seed, tape=plan.tape, clock=self.clock, count_sites=counting, answers=rig.target.facts().answers
+        )
         self.recorder = Recorder(
             self.twins,
             self.scanner,

@@ -18,6 +18,7 @@ import msgspec
 
 from harness.plan import Deviation, Plan
 from harness.rivals import Passing
+from harness.tape import answered
 from harness.trace import Trace
 
 Kind = Literal["hold", "delay"]
@@ -30,6 +31,12 @@ DELAYS = (0.01, 0.1, 0.7, 3.0, 12.0)
 """Seconds by which a walk lets a wait end later: beside what happens at once, beside a model's answer, beyond the
 usual time-outs."""
 
+AT_ONCE = 1000.0
+"""Seconds by which an answer comes early that comes at once."""
+
+PROMPT = 0.5
+"""Part of a walk's plans in which answers from outside may come at once."""
+
 RATES = (0.05, 0.15, 0.35)
 """Share of a plan's waits that a walk lets arrive later; one of them for a whole plan."""
 
@@ -39,8 +46,8 @@ LONGEST = 60
 DEPTHS = (1, 2, 2, 3, 3)
 """How many order constraints a priority schedule aims at, by weight."""
 
-AIMED = (1, 1, 1, 2, 3)
-"""How many waits a directed schedule lets end late, by weight."""
+AIMED = (0.0, 0.1, 0.3)
+"""Share of the pieces of code of which a directed schedule lets a wait end late, beside the one whose turn it is."""
 
 TOGETHER = 0.3
 """Part of them that only fall behind what is ready at the same time; the others end after the rival has passed."""
@@ -97,16 +104,31 @@ def bound(choices: Mapping[str, int], depth: int) -> Bound:
     return Bound(len({point.lineage for point in found}), sum(point.count for point in of_steps(found)), depth)
 
 
-def walk(plan: Plan, choices: Mapping[str, int], rng: random.Random, kinds: Sequence[Kind] = KINDS) -> Plan:
-    """`plan` with each of its waits let arrive later with equal chance, by one of `kinds`."""
+def walk(
+    plan: Plan,
+    choices: Mapping[str, int],
+    rng: random.Random,
+    kinds: Sequence[Kind] = KINDS,
+    answers: Sequence[str] = (),
+) -> Plan:
+    """`plan` with each of its waits let arrive later with equal chance, by one of `kinds`. Where sites wait for one of the
+    `answers` from outside, in every second plan each of those comes at once with even chance instead."""
     rate = rng.choice(RATES)
+    prompt = bool(answers) and rng.random() < PROMPT
     tape: list[Deviation] = []
     found = points(choices)
     steps = set(of_steps(found))
     for point in found:
         # What a background task does over and over is one place, not a thousand.
+        early = prompt and answered(point.site, answers)
         for occurrence in range(point.count) if point in steps else sorted({0, rng.randrange(point.count)}):
-            if rng.random() < rate:
+            if early:
+                if rng.random() < 0.5:
+                    sooner = Deviation(
+                        kind="early", lineage=point.lineage, site=point.site, occurrence=occurrence, amount=AT_ONCE
+                    )
+                    tape.append(sooner)
+            elif rng.random() < rate:
                 kind = rng.choice(kinds)
                 amount = rng.choice(HOLDS if kind == "hold" else DELAYS)
                 tape.append(
@@ -147,14 +169,15 @@ def prioritised(plan: Plan, choices: Mapping[str, int], depth: int, rng: random.
 
 
 def directed(plan: Plan, found: Sequence[Passing], rng: random.Random, tried: Counter[str]) -> Plan:
-    """`plan` with one to three waits that end only when a rival has passed. Pieces of code take turns: `tried` counts
-    how often a wait of each was taken, and is counted up."""
+    """`plan` with some waits that end only when a rival has passed, at most one for each piece of code: for the one that
+    `tried` counts least often, and by chance for others. `tried` is counted up."""
     places: dict[str, list[Passing]] = {}
     for passing in found:
         places.setdefault(passing.code, []).append(passing)
     tape: list[Deviation] = []
     order = sorted(places, key=lambda code: (tried[code], rng.random()))
-    for code in order[: rng.choice(AIMED)]:
+    rate = rng.choice(AIMED)
+    for code in [code for turn, code in enumerate(order) if not turn or rng.random() < rate][:LONGEST]:
         tried[code] += 1
         passing = rng.choice(places[code])
         late = Deviation(
