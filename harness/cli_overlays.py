@@ -56,7 +56,9 @@ isolation overlays --schedules fifo --schedules uniform --schedules pct --seeds 
     help="With --schedules: plans a hunt.",
 )
 @click.option("--list", "listing", is_flag=True, help="Name the overlays and what they stand for; run nothing.")
-@click.option("--out", type=PATH, help="Folder for the witnesses of the kills; with --schedules for the table, schedules.json.")
+@click.option(
+    "--out", type=PATH, help="Folder for the witnesses of the kills; with --schedules for the table, schedules.json."
+)
 def overlays(
     target_name: str,
     root: Path | None,

@@ -21,7 +21,6 @@ from harness.pool import Outcome, Pool
 from harness.target import Overlay, Target
 from harness.trace import Trace
 
-
 KEPT = 150_000
 """Accesses in the outcomes of plans in FIFO order that are kept."""
 
@@ -153,7 +152,8 @@ def row(result: Result) -> dict[str, Any]:
 
 
 def show(results: Iterator[Result], out: Path | None = None) -> bool:
-    """Print the table as it comes, and write it to `out` as JSON after each hunt; whether every hunt found its fault."""
+    """Print the table as it comes, and write it to the folder `out` as JSON after each hunt; whether every hunt found
+    its fault."""
     kept: list[Result] = []
     for result in results:
         kept.append(result)

@@ -91,8 +91,8 @@ class Tally(msgspec.Struct):
 
 class Explorer:
     """Draws plans over `actions` and plays them with their variants. The same seed draws the same plans; a variant
-    depends on the plan, on where its FIFO run had a choice, and on what was tried before. `overlays` are applied in each;
-    `lay` has the last word on how a plan is played; `answers` are as in `Facts`."""
+    depends on the plan, on where its FIFO run had a choice, and on what was tried before. `overlays` are applied in
+    each; `lay` has the last word on how a plan is played; `answers` are as in `Facts`."""
 
     def __init__(
         self,

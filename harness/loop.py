@@ -27,8 +27,8 @@ from harness.errors import IsolationError
 from harness.flow import FLOW, IDLE, Flow
 from harness.outcomes import settle, translated
 from harness.plan import Deviation
-from harness.trace import Begun
 from harness.tape import NO_ENTRY, Arrival, ReadyQueue, Tape, TimedArrival, Wait, caller_site, coroutine_site
+from harness.trace import Begun
 
 T = TypeVar("T")
 

@@ -84,9 +84,7 @@ def hunt(
             tick()
             for finding in ground.judge(outcome.trace) if outcome.trace is not None else ():
                 right = [rule for rule in finding.rules if speaks_of(overlay, finding, (rule,))]
-                hits.extend(
-                    (outcome, finding, rule) for rule in right if plain[finding.fingerprint, rule] < DOUBTS
-                )
+                hits.extend((outcome, finding, rule) for rule in right if plain[finding.fingerprint, rule] < DOUBTS)
                 if not right:
                     others[f"{finding.rule} on {finding.surface}"] = None
         for outcome, finding, rule in hits:

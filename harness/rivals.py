@@ -2,8 +2,8 @@
 
 A fault of order needs a flow that pauses while another one passes. Of all the waits of a run few are such that it could
 matter who passes: where the rival runs through the same code, and where the flow touches a container before its wait
-and after it, and the rival touches the same one, one of them writing. Schedules aimed at those waits need fewer runs than blind
-ones (Sen, "Race directed random testing of concurrent programs", PLDI 2008).
+and after it, and the rival touches the same one, one of them writing. To hold a flow there until its rival has come is
+race-directed testing (Sen, "Race directed random testing of concurrent programs", PLDI 2008).
 """
 
 from __future__ import annotations

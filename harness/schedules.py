@@ -111,8 +111,8 @@ def walk(
     kinds: Sequence[Kind] = KINDS,
     answers: Sequence[str] = (),
 ) -> Plan:
-    """`plan` with each of its waits let arrive later with equal chance, by one of `kinds`. Where sites wait for one of the
-    `answers` from outside, in every second plan each of those comes at once with even chance instead."""
+    """`plan` with each of its waits let arrive later with equal chance, by one of `kinds`. Where sites wait for one of
+    the `answers` from outside, in every second plan each of those comes at once with even chance instead."""
     rate = rng.choice(RATES)
     prompt = bool(answers) and rng.random() < PROMPT
     tape: list[Deviation] = []
@@ -169,8 +169,8 @@ def prioritised(plan: Plan, choices: Mapping[str, int], depth: int, rng: random.
 
 
 def directed(plan: Plan, found: Sequence[Passing], rng: random.Random, tried: Counter[str]) -> Plan:
-    """`plan` with some waits that end only when a rival has passed, at most one for each piece of code: for the one that
-    `tried` counts least often, and by chance for others. `tried` is counted up."""
+    """`plan` with some waits that end only when a rival has passed, at most one for each piece of code: for the one
+    that `tried` counts least often, and by chance for others. `tried` is counted up."""
     places: dict[str, list[Passing]] = {}
     for passing in found:
         places.setdefault(passing.code, []).append(passing)

@@ -11,8 +11,8 @@ else:
   for (so that large amounts serve as priorities): virtual time never passes during a hold, so a wait of one second
   never overtakes one of two.
 * ``delay`` lets a wait end `amount` virtual seconds later.
-* ``early`` lets an answer from outside come sooner. Which waits are for such an answer the target says (`Facts.answers`):
-  what a stand-in sleeps is its own choice, while a sleep of the bot's never ends early.
+* ``early`` lets an answer from outside come sooner. Which waits are for such an answer the target says
+  (`Facts.answers`): how long a stand-in sleeps is its own choice, while a sleep of the bot's never ends early.
 
 Callbacks that the program itself made ready (a future's wake-up, ``sleep(0)``, ``call_soon``, a new child task) stay in
 FIFO order always: reordering those would report races that cannot happen.
@@ -46,8 +46,8 @@ TOLD = 4000
 
 class Wait:
     """One wait for the outside, as the tape sees it when it begins: which number it has at its site, the tape entry
-    that holds its arrival back (or NO_ENTRY) and for how long, and by how many seconds it is delayed (less than 0: comes
-    sooner)."""
+    that holds its arrival back (or NO_ENTRY) and for how long, and by how many seconds it is delayed (less than 0:
+    comes sooner)."""
 
     __slots__ = ("amount", "delay", "entry", "number", "site")
 
@@ -80,8 +80,8 @@ class TimedArrival(events.TimerHandle):
 
 class Tape:
     """Numbers the waits of one run and says which deviations meet them. `choices` counts ``lineage site``; `met` holds
-    (tape entry, site, number at the site) for each wait that one of them changed; `waits` tells when those of steps began,
-    where `now` says so: how many accesses there were, and the virtual second."""
+    (tape entry, site, number at the site) for each wait that one of them changed; `waits` tells when those of steps
+    began, where `now` says so: how many accesses there were, and the virtual second."""
 
     def __init__(self, deviations: Sequence[Deviation], answers: Sequence[str] = ()) -> None:
         self._answers = tuple(answers)

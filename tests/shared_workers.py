@@ -52,7 +52,7 @@ def lazy_writer(patcher: Patcher, *, careful: bool) -> None:
 
 
 def pinned_loop(patcher: Patcher, *, careful: bool) -> None:
-    """The page of figures is written by a loop that lives on under its first caller; what it is told names its owner."""
+    """The page of figures is written by a loop that lives on under its first caller; each job names its owner."""
     plain = Statistics.write
     told: asyncio.Queue[_Told] = asyncio.Queue()
     tasks: list[asyncio.Task[None]] = []

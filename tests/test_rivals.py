@@ -39,7 +39,10 @@ TORN = [
 
 def test_a_wait_between_two_touches_of_what_the_rival_touches_as_well() -> None:
     found = passings(run(TORN, ("A.0", HELPER, 0, 1, 0.0), ("B.1", OTHER, 0, 2, 0.0)))
-    assert [(one.lineage, one.site, one.torn) for one in found] == [("A.0", HELPER, "row last"), ("B.1", OTHER, "row last")]
+    assert [(one.lineage, one.site, one.torn) for one in found] == [
+        ("A.0", HELPER, "row last"),
+        ("B.1", OTHER, "row last"),
+    ]
     assert found[0].past == (0.0, 1.0), "past the rival's next touch, and past its end"
 
 
@@ -67,7 +70,12 @@ def test_rivals_that_run_through_the_same_code() -> None:
 
 def test_what_goes_through_one_helper_is_told_apart_by_what_is_touched_next() -> None:
     steps = [touched(lineage, "write", surface, 0.0, surface) for surface in "xy" for lineage in ("A.0", "B.1")]
-    waits = [("A.0", HELPER, 0, 0, 0.0), ("B.1", HELPER, 0, 1, 0.0), ("A.0", HELPER, 1, 2, 0.0), ("B.1", HELPER, 1, 3, 0.0)]
+    waits = [
+        ("A.0", HELPER, 0, 0, 0.0),
+        ("B.1", HELPER, 0, 1, 0.0),
+        ("A.0", HELPER, 1, 2, 0.0),
+        ("B.1", HELPER, 1, 3, 0.0),
+    ]
     assert len({one.code for one in passings(run(steps, *waits))}) == 2
 
 
