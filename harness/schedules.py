@@ -52,6 +52,9 @@ AIMED = (0.0, 0.1, 0.3)
 TOGETHER = 0.3
 """Part of them that only fall behind what is ready at the same time; the others end after the rival has passed."""
 
+OVERDUE = 0.25
+"""Part of the others that end beyond the usual time-outs instead: what was given up then comes after all."""
+
 RANK = 1000.0
 """Callbacks by which the arrivals of one priority outwait those of the next higher one. Finite, so that a lineage which
 spins until a lower one has moved comes to an end."""
@@ -185,6 +188,8 @@ def directed(plan: Plan, found: Sequence[Passing], rng: random.Random, tried: Co
         )
         if rng.random() >= TOGETHER:
             amount = max(0.0, rng.choice(passing.past) - passing.begun) + DELAYS[0]
+            if rng.random() < OVERDUE:
+                amount = max(amount, rng.choice(DELAYS[3:]))
             late = msgspec.structs.replace(late, kind="delay", amount=round(amount, 3))
         tape.append(late)
     return msgspec.structs.replace(plan, tape=tuple(tape))
