@@ -126,7 +126,10 @@ class Campaign:
         drawn = strategies.generate(
             actions, self.profile.plans - exploring, self.seed, ways, hostile=self.facts.hostile, states=states
         )
-        explorer = Explorer(actions, self.seed, dimensions=ways, states=states, variants=IN_CAMPAIGNS, lay=self._lay)
+        explorer = Explorer(
+            actions, self.seed, dimensions=ways, states=states, variants=IN_CAMPAIGNS, lay=self._lay,
+            answers=self.facts.answers,
+        )  # fmt: skip
         plans = strategies.woven([*tour, *asked], drawn)
         if self.requirements:
             self.tables = self.pool.survey(Plan()).tables

@@ -56,7 +56,9 @@ isolation overlays --schedules fifo --schedules uniform --schedules pct --seeds 
     help="With --schedules: plans a hunt.",
 )
 @click.option("--list", "listing", is_flag=True, help="Name the overlays and what they stand for; run nothing.")
-@click.option("--out", type=PATH, help="Folder for the witnesses of the kills.")
+@click.option(
+    "--out", type=PATH, help="Folder for the witnesses of the kills; with --schedules for the table, schedules.json."
+)
 def overlays(
     target_name: str,
     root: Path | None,
@@ -90,7 +92,7 @@ def overlays(
         if not ordered:
             raise UsageError(f"no overlay of {target_name} that matches {only!r} is a fault of order")
         with Pool(spec, root=root, db_root=db_root) as pool:
-            good = show_hunts(compare(Field(pool, target), ordered, hows, range(seeds), within, show.say))
+            good = show_hunts(compare(Field(pool, target), ordered, hows, range(seeds), within, show.say), out)
         sys.exit(0 if good or "fifo" in hows else 3)
     with Pool(spec, root=root, db_root=db_root) as pool, Interrupt(pool) as interrupt:
 

@@ -18,13 +18,17 @@ from harness import schedules
 from harness.plan import EMPTY, Plan, Step
 from harness.pool import Outcome, Pool
 from harness.principal import Label, TwinSpec
+from harness.rivals import passings
 from harness.schedules import DEPTHS, KINDS, Bound, Kind
 from harness.strategies import ADVANCES, DIMENSIONS, TEXTS, TWIN_SEEDS
 from harness.target import Action
 from harness.trace import Trace
 
-How = Literal["fifo", "uniform", "pct", "mixed"]
-"""Which schedules the variants of a plan get: none, walks, priorities, or two walks for each schedule of priorities."""
+How = Literal["fifo", "uniform", "pct", "directed", "mixed"]
+"""Which schedules the variants of a plan get: none, walks, priorities, those aimed at rivals, or some of each kind."""
+
+MIXED: tuple[How, ...] = ("directed", "uniform", "directed", "pct", "uniform")
+"""Kinds of schedules in turns."""
 
 AROUND = ("cancel", "tick", "advance", "world", "call", "burst")
 """Kinds of steps a swarm takes or leaves beside what the twins send: cancelling what is in flight, the bot's own
@@ -53,6 +57,9 @@ IN_CAMPAIGNS = 2
 
 FAVOURED = 12
 """Actions with their payloads that are kept because they touch what is aimed at."""
+
+REFUSED = 3
+"""Draws of a payload until it carries a right identity: who is refused at the door overlaps with nobody."""
 
 QUIET = 3.0
 """Seconds after which what a step set off has mostly ended."""
@@ -84,8 +91,8 @@ class Tally(msgspec.Struct):
 
 class Explorer:
     """Draws plans over `actions` and plays them with their variants. The same seed draws the same plans; a variant
-    depends on the plan and on where its FIFO run had a choice, on nothing else. `overlays` are applied in each; `lay`
-    has the last word on how a plan is played."""
+    depends on the plan, on where its FIFO run had a choice, and on what was tried before. `overlays` are applied in
+    each; `lay` has the last word on how a plan is played; `answers` are as in `Facts`."""
 
     def __init__(
         self,
@@ -98,6 +105,7 @@ class Explorer:
         overlays: Sequence[str] = (),
         variants: int = VARIANTS,
         lay: Callable[[Plan], Plan] = lambda plan: plan,
+        answers: Sequence[str] = (),
     ) -> None:
         self.actions = [action for action in actions if action.weight or action.call]
         self.seed = seed
@@ -107,9 +115,11 @@ class Explorer:
         self.overlays = tuple(overlays)
         self.variants = 0 if how == "fifo" else variants
         self.lay = lay
+        self.answers = tuple(answers)
         self.tally = Tally()
         self.favoured: list[Action] = []
         self.drawn = 0
+        self.tried: Counter[str] = Counter()
 
     def play(
         self,
@@ -130,7 +140,7 @@ class Explorer:
             for number, outcome in enumerate(pool.map(bases, choices=True, stop=stop), self.drawn - len(bases)):
                 self.tally.plans["fifo"] += 1
                 if outcome.trace is not None and self._aimed(outcome.plan, aim and aim(outcome.trace)):
-                    found += self._variants(number, outcome.plan, contested(outcome.trace))
+                    found += self._variants(number, outcome.plan, outcome.trace)
                 yield outcome
             for outcome in pool.map(found[:left], stop=stop):
                 left -= 1
@@ -154,13 +164,18 @@ class Explorer:
         self.drawn += 1
         return self.lay(msgspec.structs.replace(plan, overlays=self.overlays))
 
-    def _variants(self, number: int, plan: Plan, choices: Mapping[str, int]) -> Iterator[Plan]:
+    def _variants(self, number: int, plan: Plan, trace: Trace) -> Iterator[Plan]:
         rng = random.Random(f"{self.seed} schedule {number}")
+        choices, rivals = contested(trace), passings(trace)
         for turn in range(self.variants):
+            how = self.how if self.how != "mixed" else MIXED[(number + turn) % len(MIXED)]
             if rng.random() < CUTS and (cut := broken_off(plan, choices, rng)) is not None:
                 self.tally.plans["cut"] += 1
                 yield self.lay(cut)
-            elif self.how == "pct" or (self.how == "mixed" and (number + turn) % 3 == 2):
+            elif how == "directed" and rivals:
+                self.tally.plans["directed"] += 1
+                yield self.lay(schedules.directed(plan, rivals, rng, self.tried))
+            elif how == "pct":
                 depth = rng.choice(DEPTHS)
                 self.tally.plans["pct"] += 1
                 self.tally.bounds.append(schedules.bound(choices, depth))
@@ -168,7 +183,7 @@ class Explorer:
             else:
                 kinds: Sequence[Kind] = rng.choice((KINDS, KINDS, KINDS[:1], KINDS[1:]))
                 self.tally.plans["uniform"] += 1
-                yield self.lay(schedules.walk(plan, choices, rng, kinds))
+                yield self.lay(schedules.walk(plan, choices, rng, kinds, self.answers))
 
 
 def broken_off(plan: Plan, choices: Mapping[str, int], rng: random.Random) -> Plan | None:
@@ -245,7 +260,9 @@ def drawn(
             steps.append(Step(entry="world", action="advance", payload={"seconds": seconds}, join=rng.random() < 0.5))
     if rng.random() < 0.6:  # both again once all is quiet: what the overlap left behind shows then
         last = {step.who: step for step in steps if step.who and step.entry != "world"}
-        steps += [msgspec.structs.replace(step, gap=QUIET, join=True) for step in last.values()]
+        again = [msgspec.structs.replace(step, gap=QUIET, join=True) for step in last.values()]
+        rng.shuffle(again)  # whoever comes first may put right what the overlap left for the other
+        steps += again
     return Plan(
         seed=rng.randrange(2**16),
         twins=TwinSpec(
@@ -283,7 +300,10 @@ def _round(sent: Sequence[Action], ticks: Sequence[Action], around: set[str], rn
 
 def _step(action: Action, who: Label | str | None, rng: random.Random) -> Step:
     label: Any = who if action.principal else None
-    payload = {name: _value(kind, rng) for name, kind in action.payload.items()}
+    for _ in range(REFUSED):
+        payload = {name: _value(kind, rng) for name, kind in action.payload.items()}
+        if not action.is_wrong(payload):
+            break
     return Step(entry=action.entry, action=action.name, who=label, payload=payload, gap=rng.choice(GAPS))
 
 

@@ -30,6 +30,7 @@ from harness.flow import FLOW, IDLE, Flow
 from harness.outcomes import settle, translated
 from harness.plan import Deviation
 from harness.tape import NO_ENTRY, Arrival, ReadyQueue, Tape, TimedArrival, Wait, caller_site, coroutine_site
+from harness.trace import Begun
 
 T = TypeVar("T")
 
@@ -94,7 +95,8 @@ class IsolationLoop(asyncio.BaseEventLoop):
 
     `tape` is obeyed entry by entry; `deviations` then holds the indexes that took effect. `choices` counts the
     waits met, by ``lineage site``, when there is a tape or `count_sites` is set. `callbacks` counts what ran;
-    `refused` lists what of the outside world was asked for. `seed` is kept for whoever records the run.
+    `refused` lists what of the outside world was asked for. `answers` are globs over the sites that wait for an answer
+    from outside, which alone may come early. `seed` is kept for whoever records the run.
     """
 
     # What is used of BaseEventLoop beyond its public face; the tests run it on every supported Python.
@@ -115,6 +117,7 @@ class IsolationLoop(asyncio.BaseEventLoop):
         clock: VirtualClock | None = None,
         max_callbacks: int = 2_000_000,
         count_sites: bool = False,
+        answers: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.seed = seed
@@ -126,7 +129,7 @@ class IsolationLoop(asyncio.BaseEventLoop):
         self._queue: ReadyQueue | None = None
         self._ready: Any = deque()
         if tape or count_sites:
-            self._tape = Tape(tape)
+            self._tape = Tape(tape, answers)
             self._ready = self._queue = ReadyQueue(self._tape, self)
         self._clock_resolution = RESOLUTION
         self._selector = self
@@ -145,6 +148,16 @@ class IsolationLoop(asyncio.BaseEventLoop):
     def choices(self) -> dict[str, int]:
         """``lineage site`` -> how many waits for the outside began there."""
         return dict(self._tape.choices) if self._tape is not None else {}
+
+    @property
+    def waits(self) -> list[Begun]:
+        """When the waits of steps began, once `tell_waits` was called."""
+        return list(self._tape.waits) if self._tape is not None else []
+
+    def tell_waits(self, accesses: Callable[[], int]) -> None:
+        """Remember from now on when waits begin, and how many `accesses` there were by then."""
+        if self._tape is not None:
+            self._tape.now = lambda: (accesses(), self.time())
 
     @property
     def deviations(self) -> list[int]:
@@ -277,7 +290,8 @@ class IsolationLoop(asyncio.BaseEventLoop):
     def _schedule(
         self, wait: Wait, when: float, callback: Any, args: Any, context: Context | None
     ) -> events.TimerHandle:
-        timer = TimedArrival(when + wait.delay, callback, args, self, context)
+        when = max(self.time(), when + wait.delay) if wait.delay else when
+        timer = TimedArrival(when, callback, args, self, context)
         timer.hold = _held(wait)
         heapq.heappush(self._scheduled, timer)
         timer._scheduled = True  # type: ignore[attr-defined]
@@ -346,7 +360,7 @@ class IsolationLoop(asyncio.BaseEventLoop):
             self._inbox_filled.clear()
 
     def _arrive(self, wait: Wait | None, callback: Any, args: Any, context: Context) -> None:
-        if wait is not None and wait.delay:
+        if wait is not None and wait.delay > 0:
             self._schedule(wait, self.time(), callback, args, context)
             return
         handle = Arrival(callback, args, self, context)

@@ -4,6 +4,7 @@ until its rule finds it where it says."""
 from __future__ import annotations
 
 import fnmatch
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
@@ -16,17 +17,21 @@ from harness.plan import Plan
 from harness.pool import Outcome, Pool
 from harness.principal import Label
 from harness.shrink import shrink
-from harness.target import Action, Overlay
+from harness.target import Action, Facts, Overlay
 from harness.trace import Trace
 
 WITHIN = 500
 """Plans a fault is hunted for at most, those in FIFO order included."""
+
+DOUBTS = 3
+"""Plans on which plain code shows the same, after which no further one is looked at for it."""
 
 
 class Ground(Protocol):
     """What a hunt needs: where plans are played, and how traces are judged."""
 
     pool: Pool
+    facts: Facts
 
     def judge(self, trace: Trace) -> list[Finding]:
         """Findings of one trace."""
@@ -60,8 +65,8 @@ def hunt(
 ) -> Hunt:
     """Explore under `overlay` until a finding speaks of it that the same plan does not show without. Schedules are
     drawn only for plans in which both twins touch what its `overlap` names. `tick` is called after every plan."""
-    explorer = Explorer(actions, seed, how=how, overlays=(overlay.name,))
-    plain: set[tuple[str, str]] = set()
+    explorer = Explorer(actions, seed, how=how, overlays=(overlay.name,), answers=ground.facts.answers)
+    plain: Counter[tuple[str, str]] = Counter()
     others: dict[str, None] = {}
     hits: list[tuple[Outcome, Finding, str]] = []
     count = 0
@@ -79,14 +84,12 @@ def hunt(
             tick()
             for finding in ground.judge(outcome.trace) if outcome.trace is not None else ():
                 right = [rule for rule in finding.rules if speaks_of(overlay, finding, (rule,))]
-                hits.extend((outcome, finding, rule) for rule in right if (finding.fingerprint, rule) not in plain)
+                hits.extend((outcome, finding, rule) for rule in right if plain[finding.fingerprint, rule] < DOUBTS)
                 if not right:
                     others[f"{finding.rule} on {finding.surface}"] = None
         for outcome, finding, rule in hits:
-            if (finding.fingerprint, rule) in plain:
-                continue
             if _shows(ground, finding.fingerprint, rule, [msgspec.structs.replace(outcome.plan, overlays=())])[0]:
-                plain.add((finding.fingerprint, rule))
+                plain[finding.fingerprint, rule] += 1
                 continue
             plan = _smaller(ground, finding, rule, outcome) if small else outcome.plan
             return Hunt(overlay=overlay.name, plans=count, finding=finding, plan=plan)

@@ -42,10 +42,11 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
     It applies to the `occurrence`-th (from 0) wait for the outside that `lineage` begins at `site`
     (``module:function``; empty: any site, 0 being the step's own start), and to those after it, `times` in all (0: for
     ever). ``hold`` lets up to `amount` callbacks of other lineages go before its arrival; ``delay`` makes it (sleep,
-    executor, LLM) arrive `amount` virtual seconds later.
+    executor, LLM) arrive `amount` virtual seconds later; ``early`` makes an answer of what stands outside (a model, a
+    service) come up to `amount` virtual seconds sooner, never before it was asked for. Nothing else can end early.
     """
 
-    kind: Literal["hold", "delay"]
+    kind: Literal["hold", "delay", "early"]
     lineage: str
     site: str = ""
     occurrence: int = 0

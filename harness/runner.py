@@ -131,7 +131,9 @@ class _Run:
         self.clock = VirtualClock(rig.epoch)
         self.clock.show()
         counting = choices or any(_cancels(step) for step in plan.steps)
-        self.loop = IsolationLoop(seed=plan.seed, tape=plan.tape, clock=self.clock, count_sites=counting)
+        self.loop = IsolationLoop(
+            seed=plan.seed, tape=plan.tape, clock=self.clock, count_sites=counting, answers=rig.target.facts().answers
+        )
         self.recorder = Recorder(
             self.twins,
             self.scanner,
@@ -142,6 +144,8 @@ class _Run:
         )
         self.descents = Descents()
         self.recorder.parting = self.descents.note
+        if choices:
+            self.loop.tell_waits(lambda: len(self.recorder.accesses))
         if paired:
             self.recorder.kept = WHOLE
             reseed(plan.seed, self.recorder.acting)
@@ -414,6 +418,7 @@ class _Run:
             met=tuple(self.loop.met),
             origins=tuple(self.descents.origins),
             descents=self.descents.at,
+            waits=tuple(self.loop.waits),
             virtual_seconds=self.clock.seconds,
             wall_seconds=wall,
         )

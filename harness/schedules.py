@@ -10,12 +10,15 @@ deviations; `explicit` spells out the ones that mattered in a run, and `plainer`
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
 from harness.plan import Deviation, Plan
+from harness.rivals import Passing
+from harness.tape import answered
 from harness.trace import Trace
 
 Kind = Literal["hold", "delay"]
@@ -28,6 +31,12 @@ DELAYS = (0.01, 0.1, 0.7, 3.0, 12.0)
 """Seconds by which a walk lets a wait end later: beside what happens at once, beside a model's answer, beyond the
 usual time-outs."""
 
+AT_ONCE = 1000.0
+"""Seconds by which an answer comes early that comes at once."""
+
+PROMPT = 0.5
+"""Part of a walk's plans in which answers from outside may come at once."""
+
 RATES = (0.05, 0.15, 0.35)
 """Share of a plan's waits that a walk lets arrive later; one of them for a whole plan."""
 
@@ -36,6 +45,15 @@ LONGEST = 60
 
 DEPTHS = (1, 2, 2, 3, 3)
 """How many order constraints a priority schedule aims at, by weight."""
+
+AIMED = (0.0, 0.1, 0.3)
+"""Share of the pieces of code of which a directed schedule lets a wait end late, beside the one whose turn it is."""
+
+TOGETHER = 0.3
+"""Part of them that only fall behind what is ready at the same time; the others end after the rival has passed."""
+
+OVERDUE = 0.25
+"""Part of the others that end beyond the usual time-outs instead: what was given up then comes after all."""
 
 RANK = 1000.0
 """Callbacks by which the arrivals of one priority outwait those of the next higher one. Finite, so that a lineage which
@@ -89,16 +107,31 @@ def bound(choices: Mapping[str, int], depth: int) -> Bound:
     return Bound(len({point.lineage for point in found}), sum(point.count for point in of_steps(found)), depth)
 
 
-def walk(plan: Plan, choices: Mapping[str, int], rng: random.Random, kinds: Sequence[Kind] = KINDS) -> Plan:
-    """`plan` with each of its waits let arrive later with equal chance, by one of `kinds`."""
+def walk(
+    plan: Plan,
+    choices: Mapping[str, int],
+    rng: random.Random,
+    kinds: Sequence[Kind] = KINDS,
+    answers: Sequence[str] = (),
+) -> Plan:
+    """`plan` with each of its waits let arrive later with equal chance, by one of `kinds`. Where sites wait for one of
+    the `answers` from outside, in every second plan each of those comes at once with even chance instead."""
     rate = rng.choice(RATES)
+    prompt = bool(answers) and rng.random() < PROMPT
     tape: list[Deviation] = []
     found = points(choices)
     steps = set(of_steps(found))
     for point in found:
         # What a background task does over and over is one place, not a thousand.
+        early = prompt and answered(point.site, answers)
         for occurrence in range(point.count) if point in steps else sorted({0, rng.randrange(point.count)}):
-            if rng.random() < rate:
+            if early:
+                if rng.random() < 0.5:
+                    sooner = Deviation(
+                        kind="early", lineage=point.lineage, site=point.site, occurrence=occurrence, amount=AT_ONCE
+                    )
+                    tape.append(sooner)
+            elif rng.random() < rate:
                 kind = rng.choice(kinds)
                 amount = rng.choice(HOLDS if kind == "hold" else DELAYS)
                 tape.append(
@@ -135,6 +168,30 @@ def prioritised(plan: Plan, choices: Mapping[str, int], depth: int, rng: random.
                 amount, times = RANK * behind, 0 if end is None else end - start
                 tape.append(Deviation(kind="hold", lineage=name, occurrence=start, amount=amount, times=times))
             behind, lowest = lowest, lowest + 1
+    return msgspec.structs.replace(plan, tape=tuple(tape))
+
+
+def directed(plan: Plan, found: Sequence[Passing], rng: random.Random, tried: Counter[str]) -> Plan:
+    """`plan` with some waits that end only when a rival has passed, at most one for each piece of code: for the one
+    that `tried` counts least often, and by chance for others. `tried` is counted up."""
+    places: dict[str, list[Passing]] = {}
+    for passing in found:
+        places.setdefault(passing.code, []).append(passing)
+    tape: list[Deviation] = []
+    order = sorted(places, key=lambda code: (tried[code], rng.random()))
+    rate = rng.choice(AIMED)
+    for code in [code for turn, code in enumerate(order) if not turn or rng.random() < rate][:LONGEST]:
+        tried[code] += 1
+        passing = rng.choice(places[code])
+        late = Deviation(
+            kind="hold", lineage=passing.lineage, site=passing.site, occurrence=passing.occurrence, amount=RANK
+        )
+        if rng.random() >= TOGETHER:
+            amount = max(0.0, rng.choice(passing.past) - passing.begun) + DELAYS[0]
+            if rng.random() < OVERDUE:
+                amount = max(amount, rng.choice(DELAYS[3:]))
+            late = msgspec.structs.replace(late, kind="delay", amount=round(amount, 3))
+        tape.append(late)
     return msgspec.structs.replace(plan, tape=tuple(tape))
 
 

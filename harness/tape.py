@@ -11,6 +11,8 @@ else:
   for (so that large amounts serve as priorities): virtual time never passes during a hold, so a wait of one second
   never overtakes one of two.
 * ``delay`` lets a wait end `amount` virtual seconds later.
+* ``early`` lets an answer from outside come sooner. Which waits are for such an answer the target says
+  (`Facts.answers`): how long a stand-in sleeps is its own choice, while a sleep of the bot's never ends early.
 
 Callbacks that the program itself made ready (a future's wake-up, ``sleep(0)``, ``call_soon``, a new child task) stay in
 FIFO order always: reordering those would report races that cannot happen.
@@ -22,24 +24,30 @@ arrival, and survives an unrelated await added elsewhere.
 
 from __future__ import annotations
 
+import fnmatch
 import sys
 from asyncio import events
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
 from harness.flow import FLOW, IDLE
 from harness.plan import Deviation
+from harness.trace import Begun
 
 _SKIPPED = ("asyncio.", "harness.")
 
 FOR_EVER = 1 << 60
 
+TOLD = 4000
+"""Waits of steps whose beginnings are kept for one run."""
+
 
 class Wait:
     """One wait for the outside, as the tape sees it when it begins: which number it has at its site, the tape entry
-    that holds its arrival back (or NO_ENTRY) and for how long, and by how many seconds it is delayed."""
+    that holds its arrival back (or NO_ENTRY) and for how long, and by how many seconds it is delayed (less than 0:
+    comes sooner)."""
 
     __slots__ = ("amount", "delay", "entry", "number", "site")
 
@@ -72,11 +80,15 @@ class TimedArrival(events.TimerHandle):
 
 class Tape:
     """Numbers the waits of one run and says which deviations meet them. `choices` counts ``lineage site``; `met` holds
-    (tape entry, site, number at the site) for each wait that one of them changed."""
+    (tape entry, site, number at the site) for each wait that one of them changed; `waits` tells when those of steps
+    began, where `now` says so: how many accesses there were, and the virtual second."""
 
-    def __init__(self, deviations: Sequence[Deviation]) -> None:
+    def __init__(self, deviations: Sequence[Deviation], answers: Sequence[str] = ()) -> None:
+        self._answers = tuple(answers)
         self.choices: dict[str, int] = {}
         self.met: dict[tuple[int, str, int], None] = {}
+        self.waits: list[Begun] = []
+        self.now: Callable[[], tuple[int, float]] | None = None
         self._deviations = tuple(deviations)
         self._lineages: dict[str, int] = {}
         self._entries: dict[tuple[str, str, str], list[tuple[int, int, int]]] = {}
@@ -96,13 +108,21 @@ class Tape:
         self.choices[choice] = number + 1
         total = self._lineages.get(lineage, 0)
         self._lineages[lineage] = total + 1
+        if self.now is not None and "." in lineage and len(self.waits) < TOLD:
+            self.waits.append(Begun(lineage, site, number, *self.now()))
         if not self._entries:
             return FREE
         held = self._find("hold", lineage, site, number, total)
         delayed = self._find("delay", lineage, site, number, total)
-        if held == delayed == NO_ENTRY:
+        early = self._find("early", lineage, site, number, total)
+        if early != NO_ENTRY and not answered(site, self._answers):
+            early = NO_ENTRY
+        if held == delayed == early == NO_ENTRY:
             return FREE
         delay = 0.0
+        if early != NO_ENTRY:
+            self.met[early, site, number] = None
+            delay = min(0.0, -self._deviations[early].amount)
         if delayed != NO_ENTRY:
             self.met[delayed, site, number] = None
             delay = max(0.0, self._deviations[delayed].amount)
@@ -114,6 +134,11 @@ class Tape:
                 if first <= count < end:
                     return index
         return NO_ENTRY
+
+
+def answered(site: str, answers: Sequence[str]) -> bool:
+    """Whether a wait at this site is for an answer from outside, as the globs `answers` have it."""
+    return any(fnmatch.fnmatchcase(site, glob) for glob in answers)
 
 
 class _Hold:

@@ -117,6 +117,17 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     parent: int = -1
 
 
+class Begun(msgspec.Struct, frozen=True, array_like=True):
+    """A wait for the outside that a step began: the `number`-th of `lineage` at `site`, when `seq` accesses had been
+    recorded, in virtual second `time`."""
+
+    lineage: str
+    site: str
+    number: int
+    seq: int
+    time: float
+
+
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """The whole of one run. `stacks` are the target's frames, innermost first, as ``path:function``.
 
@@ -125,6 +136,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     those of the tape that took effect, `met` the waits they changed: (tape entry, site, number of the wait there).
     `descents` says of accesses without context, or with another's than the flow's, which of `origins` they descend
     from (-1: the step itself): by sequence number, one for each change within a lineage.
+    `waits` are those of the steps in the order in which they began (only when asked for).
     """
 
     plan: str
@@ -139,6 +151,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     met: tuple[tuple[int, str, int], ...] = ()
     origins: tuple[Origin, ...] = ()
     descents: dict[int, int] = {}
+    waits: tuple[Begun, ...] = ()
     virtual_seconds: float = 0.0
     wall_seconds: float = 0.0
 

@@ -21,9 +21,22 @@ def test_a_fault_of_order_is_found_under_each_kind_of_schedule() -> None:
     done = isolation(*HUNT, "--only", "order-latest", "--schedules", "uniform", "--schedules", "pct")
     assert done.exit_code == 0, done.output
     rows = [line.split()[:4] for line in done.stdout.splitlines()[:4]]
-    assert rows == [["order-latest", how, "seed", seed] for how in ("uniform", "pct") for seed in ("0", "1")]
+    assert rows == [["order-latest", how, "seed", seed] for seed in ("0", "1") for how in ("uniform", "pct")]
     assert all("canary-flow on wire" in line for line in done.stdout.splitlines()[:4])
     assert "uniform: 2 of 2 hunts; 1 of 1 faults with every seed; median" in done.stdout
+
+
+def test_the_table_is_written_as_json(tmp_path: Path) -> None:
+    how = ("--schedules", "uniform", "--schedules", "directed")
+    done = isolation(*HUNT, "--only", "order-latest", *how, "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    table = json.loads((tmp_path / "schedules.json").read_text())
+    rows = [(row["fault"], row["schedule"], row["seed"], row["found"]) for row in table["hunts"]]
+    assert rows == [("order-latest", name, seed, True) for seed in (0, 1) for name in ("uniform", "directed")]
+    small, as_played = table["hunts"][0], table["hunts"][2]
+    assert small["steps"] == 2 and small["deviations"] == len(small["witness"]["tape"])
+    assert "witness" not in as_played and as_played["plans"] <= 30
+    assert [line.split(";")[0] for line in table["summary"]] == ["uniform: 2 of 2 hunts", "directed: 2 of 2 hunts"]
 
 
 def test_a_fault_that_is_not_found_is_said_and_exits_3() -> None:

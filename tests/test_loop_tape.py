@@ -306,3 +306,23 @@ def test_a_given_context_is_used_and_keeps_its_lineage() -> None:
     loop.close()
     assert seen == [Flow("B.9", actor="B"), Flow("A.0", step=0, actor="A", entry="api", depth=1)]
     assert tenants == ["A", "none"]
+
+
+def early(tape: Sequence[Deviation], answers: Sequence[str]) -> tuple[float, list[int]]:
+    log: list[str] = []
+    loop = IsolationLoop(clock=VirtualClock(), tape=tape, answers=answers)
+    two_lineages(loop, waits(log, "a", [5]), waits(log, "b", []))
+    return loop.time(), loop.deviations
+
+
+def test_an_answer_from_outside_may_come_at_once_but_never_before_it_was_asked_for() -> None:
+    soon = Deviation(kind="early", lineage="A", site=f"{HERE}:waits", occurrence=1, amount=1000)
+    assert early([soon], [f"{HERE}:*"]) == (0.0, [0])
+    sooner = Deviation(kind="early", lineage="A", site=f"{HERE}:waits", occurrence=1, amount=2)
+    assert early([sooner], [f"{HERE}:*"]) == (3.0, [0])
+
+
+def test_a_sleep_of_the_bot_never_ends_early() -> None:
+    soon = Deviation(kind="early", lineage="A", site=f"{HERE}:waits", occurrence=1, amount=1000)
+    assert early([soon], []) == (5.0, [])
+    assert early([soon], ["other:*"]) == (5.0, [])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fixtures.overlays._reference_order import FAULTS
+from fixtures.overlays import _reference_arrivals, _reference_order
 from fixtures.targets.reference import ReferenceTarget
 from harness.cli_schedules import Field
 from harness.finding import Finding
@@ -19,6 +19,8 @@ SPEC = "fixtures.targets.reference:ReferenceTarget"
 BOT = "fixtures.reference_bot."
 FAULT = "fixtures.overlays._reference_order:"
 OFF = f"{BOT}store:off"
+MODEL = "fixtures.targets.reference_model:Model.complete"
+FAULTS = (*_reference_order.FAULTS, *_reference_arrivals.FAULTS)
 
 
 def step(who: str, entry: str, action: str, gap: float = 0.0, join: bool = False, **payload: Any) -> Step:
@@ -54,7 +56,12 @@ def cancel(after: int) -> Step:
     return step("A", "world", "cancel", after=after)
 
 
+def soon(lineage: str, occurrence: int) -> Deviation:
+    return Deviation(kind="early", lineage=lineage, site=MODEL, occurrence=occurrence, amount=1000.0)
+
+
 DROP = step("A", "world", "drop", gap=0.05)
+CLOG = step("A", "world", "clog", gap=0.05, seconds=2)
 
 WITNESSES: dict[str, tuple[Sequence[Step], Sequence[Deviation]]] = {
     "order-login-torn": ([say("A"), say("B"), say("B", gap=1.0)], [late("A.0", OFF, 1)]),
@@ -86,7 +93,7 @@ WITNESSES: dict[str, tuple[Sequence[Step], Sequence[Deviation]]] = {
     "order-result-of-the-cancelled": ([picture("A"), cancel(9), picture("B", gap=3.0)], []),
     "order-late-answer": (
         [say("A"), say("B", gap=3.0)],
-        [late("A.0", "fixtures.targets.reference_model:Model.complete", amount=3.0)],
+        [late("A.0", MODEL, amount=3.0)],
     ),
     "order-dirty-connection": ([upload("A"), cancel(4), upload("B", gap=3.0)], []),
     "order-lease-expires": ([say("A"), say("B")], [late("A.0", "fixtures.overlays._lines:Lease.lay", amount=3.0)]),
@@ -102,6 +109,12 @@ WITNESSES: dict[str, tuple[Sequence[Step], Sequence[Deviation]]] = {
     "order-upload-resumed": ([upload("A"), cancel(5), upload("B", gap=3.0)], []),
     "order-slot-reused": ([say("A"), DROP, say("B")], []),
     "order-undelivered-by-chat": ([say("A"), DROP, say("B", gap=3.0)], []),
+    "order-answer-at-once": ([say("A"), say("B", gap=3.0)], [soon("A.0", 0)]),
+    "order-backlog-shared": ([say("A"), CLOG, say("B", gap=0.4)], []),
+    "order-timer-takes-the-desk": (
+        [say("A"), say("B", join=True), step("A", "timer", "run", gap=3.0, task="statistics"), say("B")],
+        [],
+    ),
 }
 
 
@@ -122,9 +135,9 @@ def findings(field: Field, steps: Sequence[Step], tape: Sequence[Deviation], *ov
 def apart(steps: Sequence[Step]) -> list[Step]:
     """The same one after the other, with nothing cancelled or lost."""
     return [
-        step(str(one.who), one.entry, one.action, join=True, gap=1.0, **one.payload)
+        step(str(one.who), one.entry, one.action, join=True, gap=4.0, **one.payload)
         for one in steps
-        if one.action not in ("cancel", "drop")
+        if one.action not in ("cancel", "drop", "clog")
     ]
 
 

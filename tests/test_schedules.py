@@ -182,3 +182,13 @@ def test_deviations_of_former_witnesses_still_read_as_they_were() -> None:
     ranged = Plan(tape=(Deviation(kind="hold", lineage="A.0", times=0),))
     assert Plan.from_json(ranged.to_json()) == ranged
     assert msgspec.structs.replace(ranged, tape=()) == Plan()
+
+
+def test_answers_from_outside_come_at_once_in_some_walks_and_nothing_else_comes_early() -> None:
+    choices = {"A.0 stand_in:ask": 3, "A.0 bot:sleep": 3, "B.1 bot:sleep": 3}
+    tapes = [schedules.walk(Plan(), choices, random.Random(seed), answers=["stand_in:*"]).tape for seed in range(100)]
+    soon = [[d for d in tape if d.kind == "early"] for tape in tapes]
+    assert 20 < sum(bool(some) for some in soon) < 80
+    assert {d.site for some in soon for d in some} == {"stand_in:ask"}
+    blind = [schedules.walk(Plan(), choices, random.Random(seed)).tape for seed in range(100)]
+    assert not any(d.kind == "early" for tape in blind for d in tape)
