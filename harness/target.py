@@ -152,17 +152,19 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     """A named patch applied at boot of a plan.
 
     A ``fault`` opens a leak on correct code: a finding of `rule` whose surface matches `surface` must appear. A
-    ``fix`` closes one on leaking code: every finding of `rule` on `surface`, and of each further (rule, surface) in
-    `also`, must vanish, and nothing else change. All are globs. `items` are the risk-map ids it stands for. `site`, a
-    glob over ``path:function`` that must stand in the finding's stack, keeps two leaks of one surface apart, and so
-    does `dimension`, a glob over what the twins differ in. `includes` names fixes whose patch is part of this one.
+    ``control`` is correct but odd behaviour of correct code: under it no rule may fire, `rule` least of all, while
+    both twins touch `surface`. A ``fix`` closes a leak on leaking code: every finding of `rule` on `surface`, and of
+    each further (rule, surface) in `also`, must vanish, and nothing else change. All are globs. `items` are the
+    risk-map ids it stands for. `site`, a glob over ``path:function`` that must stand in the finding's stack, keeps two
+    leaks of one surface apart, and so does `dimension`, a glob over what the twins differ in. `includes` names fixes
+    whose patch is part of this one.
 
     A fault with `overlap` shows only where flows overlap in a certain order: it is tried on explored schedules,
     of plans in which both twins touch a surface that this glob matches.
     """
 
     name: str
-    kind: Literal["fault", "fix"]
+    kind: Literal["fault", "fix", "control"]
     about: str
     rule: str
     surface: str = "*"
