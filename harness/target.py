@@ -100,6 +100,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     `scoping` is the set of fields a tenant-scoped row must be told apart by, in the bot's own design.
     `speaks` names, for ``chat`` and ``platform``, the entries on which a principal acts as that chat or platform and
     not as the agent whose chats they all are.
+    `caches` are containers whose entries anybody's flow may put out to make room, since nothing is lost that its owner
+    could not get again; whoever reads or writes another's entry there is judged as anywhere.
     `refuses` says whether the generation this bot claims must refuse a call without context (True) or fall
     back (False). `packages` are the top-level module names that belong to the bot. `plumbing` are globs over
     ``path:function`` of frames that every access passes (an ORM's base class, a config proxy): a finding is named by
@@ -115,6 +117,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     speaks: dict[str, tuple[str, ...]] = {}
     refuses: bool = True
     shared: tuple[Shared, ...] = ()
+    caches: tuple[Shared, ...] = ()
     regions: tuple[Region, ...] = ()
     hidden: tuple[Hidden, ...] = ()
     timers: tuple[Timer, ...] = ()

@@ -14,18 +14,21 @@ from fixtures.overlays import (
     _reference_hosts,
     _reference_learnt,
     _reference_moved,
+    reference,
 )
 from fixtures.targets.reference import ReferenceTarget
 from fixtures.targets.reference_plugins import AREAS
-from harness import catalogue, riskmap
+from harness import catalogue, riskmap, standing
 from harness.finding import Finding
 from harness.judge import judge
-from harness.pairs import VARIANTS, judged
+from harness.pairs import VARIANTS, Pairing, judged
 from harness.plan import Plan, Step
 from harness.pool import Pool
 from harness.principal import TwinSpec
+from harness.rules import registry
 from harness.rules.interference import RULE
 from harness.target import Overlay
+from tests import test_reference_faults, test_reference_faults_moving
 
 TARGET = ReferenceTarget()
 MAP = riskmap.load(TARGET.risk_map())
@@ -118,11 +121,21 @@ def pool() -> Iterator[Pool]:
 def shown(pool: Pool, played: Plan, rule: str = "") -> list[Finding]:
     judging = lambda trace: judge(trace, TARGET.facts(), DEMANDS)  # noqa: E731
     found: list[Finding] = []
+    plans = _as_pairs(pool, played) if rule == RULE else [played]
     for variant in VARIANTS if rule == RULE else VARIANTS[:1]:
-        for outcome, findings in judged(pool, [played], TARGET.facts(), judging, rule=rule, variants=(variant,)):
+        for outcome, findings in judged(pool, plans, TARGET.facts(), judging, rule=rule, variants=(variant,)):
             assert outcome.trace is not None, outcome.detail
             found += findings
     return found
+
+
+def _as_pairs(pool: Pool, played: Plan) -> list[Plan]:
+    """The plan with either twin observing, at the times that it took without the fault."""
+    plain, pairing = msgspec.structs.replace(played, overlays=()), Pairing()
+    outcome = pool.run(plain)
+    assert outcome.trace is not None, outcome.detail
+    pairing.add(plain, outcome.trace, clean=True)
+    return [msgspec.structs.replace(way, overlays=played.overlays) for way in pairing.both_ways([plain])]
 
 
 def way_of(fault: Overlay) -> tuple[str, str]:
@@ -261,3 +274,21 @@ def test_a_fault_is_found_by_its_rule(pool: Pool, fault: Overlay) -> None:
     assert any(fault.speaks_of(rule, f.surface) for f in found for rule in f.rules), {
         (f.rule, f.surface) for f in found
     }
+
+
+def test_every_fault_has_a_scene_or_a_plan_and_every_rule_a_fault() -> None:
+    names = [fault.name for fault in reference.FAULTS]
+    assert len(set(names)) == len(names) >= 150
+    assert {fault.rule for fault in reference.FAULTS} == {*registry(), RULE}
+    told = {*test_reference_faults.LEAKS, *test_reference_faults_moving.LEAKS, *(fault.name for fault in FAULTS)}
+    alone = [fault.name for fault in reference.FAULTS if not fault.overlap and fault.rule != RULE]
+    assert [name for name in alone if name not in told] == []
+    assert set(WHERE) <= {fault.name for fault in FAULTS}
+
+
+def test_every_row_of_the_map_has_a_fault_or_a_reason_and_few_have_a_reason() -> None:
+    known = {item.id for item in MAP.items}
+    assert [(fault.name, item) for fault in reference.FAULTS for item in fault.items if item not in known] == []
+    without = standing.unshown(MAP, TARGET.facts(), TARGET.overlays())
+    assert [item for item, why in without.items() if len(why) < 40] == []
+    assert len(without) <= 15
