@@ -90,7 +90,7 @@ def test_taking_it_changes_no_trace(pool: Pool) -> None:
 def test_the_command_prints_groups_for_people_and_one_document_for_machines() -> None:
     said = isolation("inventory")
     assert said.exit_code == 0, said.output
-    assert "tables (13)" in said.stdout.splitlines()
+    assert "tables (22)" in said.stdout.splitlines()
     assert said.stdout.splitlines()[-1] == "tenant places that no risk item claims (0)"
     assert any(line.startswith("key ") and "streams._streams " in line for line in said.stdout.splitlines())
     made = json.loads(isolation("inventory", "--format", "json").stdout)
