@@ -14,6 +14,7 @@ import harness
 from harness import contrast, mapping, pairs, requirement, soundness, strategies
 from harness.assembling import finding_record, item_records, median
 from harness.confirm import confirm
+from harness.controls import measured, try_control
 from harness.coverage import Coverage
 from harness.diagnosis import Difference, diagnose
 from harness.exploring import IN_CAMPAIGNS, SHARE, Explorer
@@ -28,7 +29,7 @@ from harness.record import CallRecord, ErrorRecord, OverlayRecord, Performance, 
 from harness.requirement import Evidence, Requirement
 from harness.riskmap import RiskMap, load
 from harness.surfaces import Surfaces, unclaimed
-from harness.target import Target, states_of
+from harness.target import Overlay, Target, states_of
 from harness.trace import Fault, Trace
 from harness.trials import try_fault, try_fix
 from harness.verdict import Matcher, attribute
@@ -332,17 +333,23 @@ class Campaign:
         `small` the witness of each kill is shrunk."""
         late = min(self.watch.elapsed() + self.times.trying, self.times.end)
         # Faults come first: what a closed item rests on is that its fault was found.
-        chosen = sorted(self.target.overlays(), key=lambda overlay: (overlay.kind, bool(overlay.overlap)))
+        chosen = sorted(
+            self.target.overlays(), key=lambda overlay: (overlay.kind != "fault", overlay.kind, bool(overlay.overlap))
+        )
         for index, overlay in enumerate(chosen):
             if self.watch.elapsed() > late:
                 message = f"the time was up with {len(chosen) - index} of {len(chosen)} overlays not tried"
                 self._error("overlays", message, "", False)
                 break
             if fnmatch.fnmatchcase(overlay.name, only):
-                made = try_fault(self, overlay, tour, small) if overlay.kind == "fault" else try_fix(self, overlay)
-                self.overlay_records.append(made)
+                self.overlay_records.append(self._tried(overlay, tour, small))
             self.progress.plans += 1
             self.report(self.progress)
+
+    def _tried(self, overlay: Overlay, tour: Sequence[Plan], small: bool) -> OverlayRecord:
+        if overlay.kind == "control":
+            return try_control(self, overlay, tour)
+        return try_fault(self, overlay, tour, small) if overlay.kind == "fault" else try_fix(self, overlay)
 
     def record(self) -> RunRecord:
         """The record of what has happened so far."""
@@ -354,6 +361,7 @@ class Campaign:
         # What a selection leaves out is claimed all the same.
         whole = load(self.target.risk_map())
         faults = [o for o in self.overlay_records if o.kind == "fault"]
+        controls, false_positives = measured(self.overlay_records)
         return RunRecord(
             run=self._info(),
             items=item_records(
@@ -365,7 +373,8 @@ class Campaign:
             errors=tuple(self.errors.values()),
             soundness=Soundness(
                 faults=len(faults), killed=sum(o.killed for o in faults), right_rule=sum(o.right_rule for o in faults),
-                clean_plans=self.clean, bound95=3 / self.clean if self.clean and not self.found else None,
+                controls=controls, false_positives=false_positives, clean_plans=self.clean,
+                bound95=3 / self.clean if self.clean and not self.found else None,
                 probes=self.probes, overlays=tuple(self.overlay_records), pairs=self.pairing.counts,
             ),
             performance=Performance(

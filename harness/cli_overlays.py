@@ -10,7 +10,7 @@ from typing import get_args
 import click
 import msgspec
 
-from harness import catalogue, riskmap, strategies
+from harness import catalogue, riskmap, standing, strategies
 from harness.campaign import Campaign
 from harness.cli_common import INTERRUPTED, PATH, Interrupt, Ticker, examples, fail, target_options
 from harness.cli_schedules import Field, compare
@@ -20,12 +20,13 @@ from harness.exploring import How
 from harness.overlap import WITHIN
 from harness.pool import Pool
 from harness.profiles import PROFILES, Progress
-from harness.target import states_of
+from harness.target import Target, states_of
 
 
 @click.command(
     epilog=examples("""
 isolation overlays --list
+isolation overlays --uncovered
 isolation overlays --only 'key-*' --out kills
 isolation overlays --schedules fifo --schedules uniform --schedules pct --seeds 3
 """)
@@ -59,6 +60,7 @@ isolation overlays --schedules fifo --schedules uniform --schedules pct --seeds 
 @click.option(
     "--out", type=PATH, help="Folder for the witnesses of the kills; with --schedules for the table, schedules.json."
 )
+@click.option("--uncovered", is_flag=True, help="Name the risk items no fault stands for, and why; run nothing.")
 def overlays(
     target_name: str,
     root: Path | None,
@@ -70,9 +72,11 @@ def overlays(
     seeds: int,
     within: int,
     listing: bool,
+    uncovered: bool,
     out: Path | None,
 ) -> None:
-    """Test the harness: every planted fault must be found by the right rule, every fix must close its leak.
+    """Test the harness: every planted fault must be found by the right rule, every fix must close its leak, and nothing
+    may be found under a control.
 
     Exit status: 0 all as they should be, 3 one was missed.
     """
@@ -81,6 +85,9 @@ def overlays(
     if listing:
         for overlay in target.overlays():
             click.echo(f"{overlay.kind:5} {overlay.name:36} {overlay.rule:20} {overlay.surface:28} {overlay.about}")
+        return
+    if uncovered:
+        _show_unshown(target)
         return
     if not any(fnmatch.fnmatchcase(overlay.name, only) for overlay in target.overlays()):
         raise UsageError(f"no overlay of {target_name} matches {only!r}; `isolation overlays --list` names them")
@@ -131,3 +138,15 @@ def overlays(
     if interrupted:
         fail("interrupted; the overlays above were tried, the others were not", 3 if missed else INTERRUPTED)
     sys.exit(3 if missed else 0)
+
+
+def _show_unshown(target: Target) -> None:
+    items = riskmap.load(target.risk_map())
+    found = standing.unshown(items, target.facts(), target.overlays())
+    for name, why in found.items():
+        click.echo(f"{name:32} {why or 'no reason is given'}")
+    whole = sum(item.generation == target.facts().generation for item in items.items)
+    unsaid = sum(not why for why in found.values())
+    click.echo(
+        f"{whole - len(found)} of {whole} items have a fault, {len(found)} have none, {unsaid} of these no reason"
+    )

@@ -36,6 +36,9 @@ WANTED = re.compile(
 """Names of parameters that ask for something somebody owns."""
 
 _PATHS = re.compile(r"(^|_)(paths?|files?|filename)$")
+_STATUS = re.compile(r"^[1-5]\d\d ")
+"""What a route's answer begins with: its status."""
+
 _MAGIC = b"SQLite format 3\x00"
 
 
@@ -231,9 +234,9 @@ def _inside(value: Any, depth: int) -> Iterator[Any]:
 
 
 def _scalars(value: Any, depth: int) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, str) and value[:1] in "{[" and depth == 4:
+    if isinstance(value, str) and depth == 4 and (answer := _STATUS.sub("", value))[:1] in ("{", "["):
         try:
-            value = json.loads(value)
+            value = json.loads(answer)
         except ValueError:
             return
     if depth == 0:

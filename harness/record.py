@@ -154,7 +154,8 @@ class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 class OverlayRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What an overlay showed. `killed`: a fault was found (a fix made its finding vanish); `right_rule`: by the rule
-    it names (the fix left everything else as it was). `closes` are the findings of a fix that vanished under it."""
+    it names (the fix left everything else as it was). Of a control: both twins reached it; no rule spoke. `closes` are
+    the findings of a fix that vanished under it."""
 
     name: str
     kind: str

@@ -100,6 +100,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     `scoping` is the set of fields a tenant-scoped row must be told apart by, in the bot's own design.
     `speaks` names, for ``chat`` and ``platform``, the entries on which a principal acts as that chat or platform and
     not as the agent whose chats they all are.
+    `caches` are containers whose entries anybody's flow may put out to make room, since nothing is lost that its owner
+    could not get again; whoever reads or writes another's entry there is judged as anywhere.
     `refuses` says whether the generation this bot claims must refuse a call without context (True) or fall
     back (False). `packages` are the top-level module names that belong to the bot. `plumbing` are globs over
     ``path:function`` of frames that every access passes (an ORM's base class, a config proxy): a finding is named by
@@ -117,6 +119,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     speaks: dict[str, tuple[str, ...]] = {}
     refuses: bool = True
     shared: tuple[Shared, ...] = ()
+    caches: tuple[Shared, ...] = ()
     regions: tuple[Region, ...] = ()
     hidden: tuple[Hidden, ...] = ()
     timers: tuple[Timer, ...] = ()
@@ -155,17 +158,19 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     """A named patch applied at boot of a plan.
 
     A ``fault`` opens a leak on correct code: a finding of `rule` whose surface matches `surface` must appear. A
-    ``fix`` closes one on leaking code: every finding of `rule` on `surface`, and of each further (rule, surface) in
-    `also`, must vanish, and nothing else change. All are globs. `items` are the risk-map ids it stands for. `site`, a
-    glob over ``path:function`` that must stand in the finding's stack, keeps two leaks of one surface apart, and so
-    does `dimension`, a glob over what the twins differ in. `includes` names fixes whose patch is part of this one.
+    ``control`` is correct but odd behaviour of correct code: under it no rule may fire, `rule` least of all, while
+    both twins touch `surface`. A ``fix`` closes a leak on leaking code: every finding of `rule` on `surface`, and of
+    each further (rule, surface) in `also`, must vanish, and nothing else change. All are globs. `items` are the
+    risk-map ids it stands for. `site`, a glob over ``path:function`` that must stand in the finding's stack, keeps two
+    leaks of one surface apart, and so does `dimension`, a glob over what the twins differ in. `includes` names fixes
+    whose patch is part of this one.
 
     A fault with `overlap` shows only where flows overlap in a certain order: it is tried on explored schedules,
     of plans in which both twins touch a surface that this glob matches.
     """
 
     name: str
-    kind: Literal["fault", "fix"]
+    kind: Literal["fault", "fix", "control"]
     about: str
     rule: str
     surface: str = "*"

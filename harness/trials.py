@@ -63,8 +63,8 @@ def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: boo
         return _hunted(ground, overlay, small)
     paired = overlay.rule == RULE
     # A pair costs as much as two plans: the tour is taken in its own order, what matters most first.
-    nearest = ground.pairing.both_ways(tour) if paired else _nearest(ground, overlay, tour)
-    plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for plan in nearest]
+    chosen = ground.pairing.both_ways(tour) if paired else nearest(ground, overlay, tour)
+    plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for plan in chosen]
     others: set[str] = set()
     hits: list[tuple[Plan, Finding, str]] = []
     for start in range(0, len(plans), PORTION):
@@ -124,7 +124,7 @@ def _each(
         yield from ((plan, findings) for plan, (_, findings) in zip(plans, played, strict=False))
 
 
-def _nearest(ground: Ground, overlay: Overlay, tour: Sequence[Plan]) -> list[Plan]:
+def nearest(ground: Ground, overlay: Overlay, tour: Sequence[Plan]) -> list[Plan]:
     """The tour, plans that touched the overlay's surface without it first, short ones before long ones."""
 
     def far(plan: Plan) -> tuple[bool, int]:

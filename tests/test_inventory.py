@@ -33,7 +33,7 @@ def found(pool: Pool) -> Inventory:
 
 def test_tables_with_owner_columns_and_keys(found: Inventory) -> None:
     tables = {table.name: table for table in found.tables}
-    assert len(tables) == 13
+    assert len(tables) == 22
     messages = tables["messages"]
     assert (messages.database, messages.primary, messages.owners) == ("data/bot.db", ("id",), ("tenant_id", "agent_id"))
     assert messages.unique == (("tenant_id", "agent_id", "message_id"),)
@@ -68,13 +68,13 @@ def test_routes_come_with_their_methods_and_code(found: Inventory) -> None:
 
 def test_tasks_and_handlers(found: Inventory) -> None:
     tasks = {task.code: task.count for task in found.tasks}
-    assert tasks == {"heartflow.py:ChatLoop.run": 1, "tasks.py:TaskManager._loop": 5}
+    assert tasks == {"heartflow.py:ChatLoop.run": 1, "tasks.py:TaskManager._loop": 12}
     handlers = {(one.surface, one.code) for one in found.handlers}
     assert (f"{BOT}.commands.REGISTRY[]", "plugins.py:Notes.note") in handlers
 
 
 def test_public_functions_of_the_modules_that_were_named(found: Inventory) -> None:
-    assert {one.module for one in found.functions} == {f"{BOT}.plugins", f"{BOT}.webui"}
+    assert {one.module for one in found.functions} == {f"{BOT}.plugin_api", f"{BOT}.plugins", f"{BOT}.webui"}
     history = next(one for one in found.functions if one.name == "history")
     assert (history.kind, history.parameters) == ("coroutine", "(chat: str = ..., identity: Identity = ...)")
     assert not [one.name for one in found.functions if one.name.rpartition(".")[2].startswith("_")]
@@ -90,7 +90,7 @@ def test_taking_it_changes_no_trace(pool: Pool) -> None:
 def test_the_command_prints_groups_for_people_and_one_document_for_machines() -> None:
     said = isolation("inventory")
     assert said.exit_code == 0, said.output
-    assert "tables (13)" in said.stdout.splitlines()
+    assert "tables (22)" in said.stdout.splitlines()
     assert said.stdout.splitlines()[-1] == "tenant places that no risk item claims (0)"
     assert any(line.startswith("key ") and "streams._streams " in line for line in said.stdout.splitlines())
     made = json.loads(isolation("inventory", "--format", "json").stdout)

@@ -265,6 +265,6 @@ def test_start_up_handlers_only_register(tmp_path: Path) -> None:
         from fixtures.reference_bot import commands
 
         assert {name for name, _ in ear.events} == {"on_start"}
-        assert set(commands.REGISTRY) == {"note", "notes", "name", "last"}
+        assert set(commands.REGISTRY) >= {"note", "notes", "name", "last", "mood", "hello", "draft", "digest"}
 
     play(tmp_path, body)

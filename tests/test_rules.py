@@ -109,6 +109,33 @@ def test_cell_written_by_one_and_read_by_the_other(identity: Any, marks: str, ex
     assert rules(write, read) == expected
 
 
+def test_a_cell_that_a_shared_worker_fills_for_one_and_meets_for_the_other() -> None:
+    detail = {"owned_by": "first-writer", "identity": {"shared": ["chat"]}}
+    cell: dict[str, Any] = {"sink": "key", "surface": "bot.CACHE", "key": "k", "direct": False, "detail": detail}
+    first = access(op="write", **cell)
+    assert rules(first, access(op="read", actor="A", ambient="B", **cell)) == ["shared-key"]
+    assert rules(first, access(op="read", actor="A", ambient="A", **cell)) == []
+
+
+def test_a_file_that_is_opened_by_the_other_and_then_shows_what_was_put_there() -> None:
+    def written(label: str, **more: Any) -> list[Access]:
+        file: dict[str, Any] = {"sink": "file", "op": "write", "surface": "data/*.txt", "key": "data/chat.txt"}
+        who = {"actor": label, "ambient": label}
+        opened = access(**file, **who, detail={"owned_by": "first-writer"})
+        return [opened, access(**file, **who, detail={"owned_by": "first-writer", "content": True}, **more)]
+
+    assert rules(*written("A", marks="A"), *written("B", marks="B")) == ["shared-key"]
+    assert rules(*written("A", marks="A"), *written("B")) == []
+
+
+def test_what_anybody_may_put_out_of_a_cache_is_no_deletion_but_its_content_is_the_owners() -> None:
+    facts = msgspec.structs.replace(FACTS, caches=(Shared(sink="key", surface="bot.NAMES*", reason="read again"),))
+    entry: dict[str, Any] = {"sink": "key", "surface": "bot.NAMES", "owner": "B", "detail": {"owned_by": "target"}}
+    assert rules(access(op="delete", **entry), facts=facts) == []
+    assert rules(access(op="delete", **entry)) == ["foreign-delete"]
+    assert rules(access(op="read", **entry), facts=facts) == ["foreign-read"]
+
+
 @pytest.mark.parametrize(
     "taken", [{"actor": None, "ambient": "-"}, {}], ids=["by a worker of nobody's", "by its writer"]
 )

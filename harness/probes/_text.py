@@ -228,10 +228,10 @@ def _named(value: Any) -> str:
 
 
 def held(function: Any) -> Iterator[tuple[str, Any]]:
-    """What a function or bound method carries along: the object it is bound to, what it closes over, its defaults and
-    attributes. The module it stands in is not its own."""
+    """What a function or bound method carries along: what it closes over, its defaults and attributes. The module it
+    stands in is not its own, nor is the object it is bound to: a registry of handlers does not hold what they keep,
+    whose cells are watched by themselves."""
     if type(function) is MethodType:
-        yield "self", function.__self__
         function = function.__func__
         if type(function) is not FunctionType:
             return

@@ -112,6 +112,10 @@ class Evidence:
             )
         return known
 
+    def is_cache(self, access: Access) -> bool:
+        """Whether the target says that entries of this place may be put out by anybody."""
+        return any(s.sink == access.sink and fnmatch.fnmatchcase(access.surface, s.surface) for s in self.facts.caches)
+
     def in_region(self, access: Access) -> bool:
         """Whether this happened in code that the target declares to run before a credential is known."""
         place = (access.entry, access.surface, access.stack)

@@ -28,7 +28,7 @@ def foreign_write(evidence: Evidence) -> Iterator[Finding]:
 def foreign_delete(evidence: Evidence) -> Iterator[Finding]:
     """A flow of one twin deletes what the other owns."""
     for access in evidence.accesses(*SINKS, ops=("delete",)):
-        if not _displaced(access):
+        if not _displaced(access) and not evidence.is_cache(access):
             yield from _judge(evidence, access, "foreign-delete", access.owner, "deletes")
 
 

@@ -18,6 +18,7 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
     what a queue hands over lies in one place after the other.
     """
     written: dict[tuple[str, str, str], Access] = {}
+    displaced: dict[tuple[str, str, str], Access] = {}
     for access in evidence.accesses("key", "file", "row"):
         if access.op in FAILED or (access.sink == "row" and access.detail.get("owned_by") == "columns"):
             continue
@@ -27,7 +28,9 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
             continue
         claim = evidence.claim(access)
         cell = (access.sink, access.surface, access.key)
-        if not claim.proven or claim.label not in TWINS:
+        # Where lineage and context differ one of them is wrong, or a shared worker serves; that two contexts meet in
+        # one cell is a defect either way: the cell's, or that of whoever set the context.
+        if not (claim.proven or claim.kind == "split") or claim.label not in TWINS:
             if access.op == "delete":
                 written.pop(cell, None)
             continue
@@ -37,7 +40,10 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
                 written[cell] = access
             elif access.op == "delete":
                 written.pop(cell, None)
-            continue
+            # A file is opened for writing before it shows what is put there, over what the other had put there.
+            first = displaced.get(cell) if access.detail.get("content") else None
+            if first is None:
+                continue
         writer = evidence.claim(first).label or ""
         if access.sink == "row" and access.op == "read" and access.owner == writer and has_mark(access, writer):
             continue  # foreign-read says so
@@ -48,9 +54,9 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
             message = f"{claim.label} {verb} {place(access)}, which {writer} wrote: {why}"
             yield evidence.crossing("shared-key", access, writer, claim.label, message, first.seq)
         if access.op in ("write", "rebind"):
-            written[cell] = access
+            written[cell], displaced[cell] = access, first
         elif access.op == "delete":
-            del written[cell]
+            written.pop(cell, None)
 
 
 def _about_a_tenant(
