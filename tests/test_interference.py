@@ -17,6 +17,7 @@ from harness.cli import main
 from harness.confirm import confirm
 from harness.finding import Finding
 from harness.judge import judge
+from harness.memory import Stopwatch
 from harness.pairs import Pair
 from harness.plan import Plan, Step
 from harness.pool import Pool
@@ -57,7 +58,7 @@ SHOWS: dict[str, tuple[Step, ...]] = {
     "notes-counted-for-all": NOTES,
     "order-by-turn-of-all": NOTES,
     "message-ids-in-one-sequence": AT_ONCE,
-    "rate-limit-for-all": TALK,
+    "rate-limit-for-all": (*(step(who, "mention", gap=2) for who in "BBA"), wait(9)),
     "budget-for-all": TALK,
     "welcome-forgotten": TWICE,
     "every-third-unanswered": (*(step(who, "mention", gap=8) for who in "BBA"), wait(9)),
@@ -172,6 +173,7 @@ class Ground:
         self.found: dict[str, Witnessed] = {}
         self.touched: dict[str, frozenset[str]] = {}
         self.pairing = pairs.Pairing()
+        self.watch = Stopwatch()
 
     def judge(self, trace: Trace) -> list[Finding]:
         return of(trace)
@@ -187,7 +189,7 @@ def test_a_witness_of_a_pair_is_made_small_and_confirmed(pool: Pool) -> None:
     assert alone.finding is not None
     ground = Ground(pool)
     ground.found[alone.finding.fingerprint] = Witnessed(alone.finding, alone.plan, {"api"}, {"T"})
-    confirm(ground, 2, 60, lambda fingerprint, hits, replays: None)  # type: ignore[arg-type]
+    confirm(ground, 2, 60, lambda fingerprint, hits, replays, parted: None)  # type: ignore[arg-type]
     [small] = ground.found.values()
     assert [s.action for s in small.plan.steps] == ["command", "command"]
     assert small.replays == (2, 2)
