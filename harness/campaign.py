@@ -31,7 +31,7 @@ from harness.riskmap import RiskMap, load
 from harness.surfaces import Surfaces, unclaimed
 from harness.target import Overlay, Target, states_of
 from harness.trace import Fault, Trace
-from harness.trials import try_fault, try_fix
+from harness.trials import sampled, try_fault, try_fix
 from harness.verdict import Matcher, attribute
 from harness.witness import Witnessed
 
@@ -332,10 +332,7 @@ class Campaign:
         """Faults must be found by the rule they name; fixes must make their findings vanish and nothing else. With
         `small` the witness of each kill is shrunk."""
         late = min(self.watch.elapsed() + self.times.trying, self.times.end)
-        # Faults come first: what a closed item rests on is that its fault was found.
-        chosen = sorted(
-            self.target.overlays(), key=lambda overlay: (overlay.kind != "fault", overlay.kind, bool(overlay.overlap))
-        )
+        chosen = sampled(self.target.overlays())
         for index, overlay in enumerate(chosen):
             if self.watch.elapsed() > late:
                 message = f"the time was up with {len(chosen) - index} of {len(chosen)} overlays not tried"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -31,6 +32,23 @@ DOUBTS = 4
 
 BESIDE = 16
 """Findings that are not a fix's own and are played under it to see that they stay."""
+
+
+def sampled(overlays: Sequence[Overlay]) -> list[Overlay]:
+    """Overlays in the order in which they are tried: faults first, since what a closed item rests on is that its fault
+    was found, with the controls spread among them, then fixes. Where time ends the trials early, what was tried is the
+    same sample over all areas every time."""
+    kinds: dict[str, list[Overlay]] = {"fault": [], "control": [], "fix": []}
+    for overlay in overlays:
+        kinds[overlay.kind].append(overlay)
+    for some in kinds.values():
+        some.sort(key=lambda overlay: hashlib.sha256(overlay.name.encode()).digest())
+    spread = [
+        ((index + 1) / len(some), kind, overlay)
+        for kind, some in kinds.items() if kind != "fix"
+        for index, overlay in enumerate(some)
+    ]  # fmt: skip
+    return [overlay for *_, overlay in sorted(spread, key=lambda one: one[:2])] + kinds["fix"]
 
 
 class Ground(Protocol):

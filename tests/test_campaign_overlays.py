@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from harness.pool import Pool
 from harness.profiles import Profile
 from harness.record import OverlayRecord, RunRecord
 from harness.target import Overlay
+from harness.trials import sampled
 from tests.campaign_targets import LeakyTarget, SoundTarget
 from tests.test_campaign_findings import RISKS
 
@@ -135,3 +137,18 @@ def test_the_witness_of_a_kill_is_shrunk_when_asked_for() -> None:
         campaign.try_overlays(strategies.tour(list(target.actions())), "last-*", small=True)
     (made,) = campaign.overlay_records
     assert (made.name, made.steps, made.deviations) == ("last-text", 2, 0)
+
+
+def test_trials_cut_short_are_a_sample_of_faults_and_controls() -> None:
+    def some(kind: Any, count: int) -> list[Overlay]:
+        return [Overlay(name=f"{kind} {n}", kind=kind, about="", rule="*", apply=lambda _: None) for n in range(count)]
+
+    everything = [*some("fix", 3), *some("control", 4), *some("fault", 20)]
+    order = sampled(everything)
+    assert sampled(everything[::-1]) == order and {o.name for o in order} == {o.name for o in everything}
+    early = [overlay.kind for overlay in order[:12]]
+    assert early.count("fault") == 10 and early.count("control") == 2
+    assert [overlay.kind for overlay in order[-3:]] == ["fix"] * 3
+    assert [o.name for o in order if o.kind == "fault"] != [f"fault {n}" for n in range(20)], (
+        "not all of one area first"
+    )
