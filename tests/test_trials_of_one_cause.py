@@ -10,6 +10,7 @@ import msgspec
 from harness.confirm import confirm
 from harness.finding import Finding
 from harness.judge import judge
+from harness.memory import Stopwatch
 from harness.plan import Plan, Step
 from harness.pool import Outcome
 from harness.principal import TwinSpec
@@ -64,6 +65,7 @@ class Ground:
         self.facts = FACTS
         self.found: dict[str, Witnessed] = {}
         self.touched: dict[str, frozenset[str]] = {}
+        self.watch = Stopwatch()
 
     def overlays(self) -> Sequence[Overlay]:
         return self.offered
