@@ -89,7 +89,9 @@ class Pool:
             folder=str(self.folder), fork=self.fork, jobs=self.jobs, bare=bare, sensing=sensing,
         )  # fmt: skip
         home = str(Path(harness.__file__).resolve().parent.parent)
-        paths = [home, *(p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p)]
+        # The zygote works elsewhere, where a relative path would mean another folder.
+        given = (p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p)
+        paths = [home, *(str(Path(p).resolve()) for p in given)]
         if str(Path.cwd()) in sys.path:
             paths.append(str(Path.cwd()))
         env = {**os.environ, "PYTHONHASHSEED": hash_seed, "TZ": "UTC", "PYTHONPATH": os.pathsep.join(paths)}
