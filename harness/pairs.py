@@ -30,9 +30,6 @@ from harness.trace import StepRecord, Trace
 AFTER = 0.001
 """Virtual seconds by which a step starts after the end of what it waited for."""
 
-PATIENCE = 60.0
-"""Virtual seconds after the last step's start for which a pair waits for steps that do not end."""
-
 NOTHING = Step(entry="world", action="advance", payload={"seconds": 0})
 """What stands for a step of B's when B does nothing: later steps keep their numbers."""
 
@@ -86,7 +83,8 @@ def timed(plan: Plan, records: Sequence[StepRecord]) -> Plan:
         if record is not None:
             now = record.ended if _waits(step) else record.started
     if now is not None:
-        rest = min(PATIENCE, max((record.ended for record in records), default=now) - now)
+        # A run lasts as long as its longest step: without B's, what A's timers do after it would be missing.
+        rest = max((record.ended for record in records), default=now) - now
         if rest > 0:
             steps.append(Step(entry="world", action="advance", payload={"seconds": round(rest + AFTER, 6)}))
     tape = tuple(deviation for deviation in plan.tape if deviation.kind == "delay")
@@ -214,6 +212,8 @@ class Pairing:
         """Remember a plan that was played, if it can be a pair's. `clean`: it showed no finding."""
         if not pairable(plan) or len(self._timed) >= KEPT:
             return
+        if any(record.outcome == "cancelled" for record in trace.steps):
+            return  # a step that never ends holds the run open longer than any wait could without it
         name = plan.digest()
         self._timed[name] = timed(plan, trace.steps)
         (self._clean if clean else self._leaky).append(name)

@@ -195,6 +195,26 @@ def test_b_alone_keeps_the_numbers_and_times_of_a_s_steps() -> None:
     assert others.steps == plan.steps and others.twins == TwinSpec(others=1)
 
 
+def test_a_run_without_b_lasts_as_long_as_bs_longest_step() -> None:
+    slow = Step(entry="api", action="revoked", who="B")
+    made = pairs.timed(Plan(steps=(slow, Step(entry="api", action="text", who="A"))), [
+        ran(0, 0.0, 330.0, "B"), ran(1, 0.5, 1.0),
+    ])  # fmt: skip
+    assert 0.5 + made.steps[-1].payload["seconds"] >= 330.0
+
+
+def test_a_step_that_never_ends_makes_no_pair() -> None:
+    plan = Plan(steps=(Step(entry="api", action="text", who="A"), Step(entry="api", action="text", who="B")))
+    ended, endless = ran(0, 0.0, 1.0), ran(1, 0.0, 900.0, "B")
+    kept = pairs.Pairing()
+    kept.add(plan, msgspec.structs.replace(trace(), steps=(ended, endless)), clean=True)
+    assert len(kept.chosen(1)) == 1
+    kept = pairs.Pairing()
+    never = msgspec.structs.replace(endless, outcome="cancelled")
+    kept.add(plan, msgspec.structs.replace(trace(), steps=(ended, never)), clean=True)
+    assert kept.chosen(1) == []
+
+
 def test_the_harness_takes_nothing_from_the_other_for_a_pair() -> None:
     crossed = step("A", payload={"ids": "other", "pick": 0})
     lent = step("B", payload={"text": "hi", "extra": {"key": "{other.credential}"}})
