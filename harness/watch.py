@@ -30,7 +30,8 @@ class RecorderWatch:
         if not recorder.listening:
             return
         marks = recorder.marks(value if isinstance(value, (str, bytes)) else repr(value))
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        # The process default is nobody's, and may happen to be the number that was planted for one of the twins.
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and level != "default":
             marks += recorder.scanner.scan_number(slot or f"{surface}.{key}", value)
         detail = {"level": level, "overridden": overridden, "announced": announced}
         recorder.access("config", "read", surface, key, marks=marks, detail=detail)

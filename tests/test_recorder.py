@@ -16,6 +16,7 @@ from harness.principal import TwinSpec
 from harness.recorder import MAX_FRAMES, Recorder, current
 from harness.scanner import TokenScanner
 from harness.trace import Mark, Site
+from harness.watch import RecorderWatch
 
 TWINS = make_twins(TwinSpec())
 BOT = """\
@@ -243,3 +244,11 @@ def test_marks_are_each_canary_once_over_all_texts(bench: Bench) -> None:
         Mark("A", "message"), Mark("B", "name"),
     )  # fmt: skip
     assert bench.recorder.marks("nothing", "") == ()
+
+
+@pytest.mark.parametrize(("level", "owner"), [("agent", "B"), ("tenant", "B"), ("default", "")])
+def test_a_number_of_the_process_default_is_nobodys(bench: Bench, level: str, owner: str) -> None:
+    # Two digits are soon the same by chance: a default is not where anybody's number was planted.
+    planted = TWINS.b.numbers["config.agent"]
+    RecorderWatch(bench.recorder).config("chat", "limit", planted, level=level, overridden=True, slot="config.agent")
+    assert "".join(mark.label for mark in bench.recorder.accesses[-1].marks) == owner
