@@ -114,7 +114,7 @@ class Campaign:
         actions = [*self.target.actions(), *self.pool.ready.calls]
         claimed = self.riskmap.dimensions(self.facts.name, self.facts.generation)
         states = states_of(self.target)
-        tour = strategies.tour(actions, claimed, self.facts.hostile, states)
+        tour = strategies.tour(actions, claimed, self.facts.hostile, states, self.facts.third)
         self._hold_map()
         memory, self.pool.memory = self.pool.memory, None
         course = soundness.check(self.pool, tour, self.probes, self._fault, self.target.plants().keys())
@@ -125,7 +125,13 @@ class Campaign:
         ways = strategies.ways(claimed)
         exploring = int(self.profile.plans * SHARE)
         drawn = strategies.generate(
-            actions, self.profile.plans - exploring, self.seed, ways, hostile=self.facts.hostile, states=states
+            actions,
+            self.profile.plans - exploring,
+            self.seed,
+            ways,
+            hostile=self.facts.hostile,
+            states=states,
+            third=self.facts.third,
         )
         explorer = Explorer(
             actions, self.seed, dimensions=ways, states=states, variants=IN_CAMPAIGNS, lay=self._lay,

@@ -116,9 +116,12 @@ def overlays(
         campaign.progress.total = len(target.overlays())
         try:
             if not interrupted:
-                claimed = whole.dimensions(target.facts().name, target.facts().generation)
+                facts = target.facts()
+                claimed = whole.dimensions(facts.name, facts.generation)
                 actions = [*target.actions(), *pool.ready.calls]
-                tour = strategies.tour(actions, claimed, target.facts().hostile, states_of(target))
+                tour = strategies.tour(
+                    actions, claimed, target.facts().hostile, states_of(target), target.facts().third
+                )
                 campaign.try_overlays(tour, only, small=True)
         except KeyboardInterrupt:
             interrupted = True

@@ -109,7 +109,9 @@ def spec_of(family: str, seed: int, parts: Sequence[str] = ()) -> TwinSpec:
 
 
 def plainer(spec: TwinSpec) -> Iterator[TwinSpec]:
-    """Simpler twins than these, the simplest first: ordinary ids, then shorter parts."""
+    """Simpler twins than these, the simplest first: nobody beside them, ordinary ids, then shorter parts."""
+    if spec.third:
+        yield msgspec.structs.replace(spec, third=False)
     if not spec.hostile:
         return
     yield msgspec.structs.replace(spec, hostile="", parts=())

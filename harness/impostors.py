@@ -36,12 +36,12 @@ def forging(actions: Sequence[Action]) -> list[Plan]:
     found: list[Plan] = []
     for action in actions:
         for name, choice in _forged(action):
-            payload = _plain(action)
+            payload = plain(action)
             forged = {**payload, name: choice}
             honest = [Step(entry=action.entry, action=action.name, who=who, payload=payload) for who in "AB"]
-            steps = [*honest, _wait(10), *honest, _wait(10)]
+            steps = [*honest, wait(10), *honest, wait(10)]
             for who in "AB":
-                steps += [Step(entry=action.entry, action=action.name, who=who, payload=forged), _wait(10)]
+                steps += [Step(entry=action.entry, action=action.name, who=who, payload=forged), wait(10)]
             found.append(Plan(twins=TwinSpec(dimension="TA", pictures="marked"), steps=tuple(steps)))
     return found
 
@@ -54,19 +54,20 @@ def colliding(actions: Sequence[Action], families: Sequence[str]) -> list[Plan]:
         for group in (acting[start : start + GROUP] for start in range(0, len(acting), GROUP)):
             steps: list[Step] = []
             for action in group:
-                payload = _plain(action)
+                payload = plain(action)
                 steps += [Step(entry=action.entry, action=action.name, who=who, payload=payload) for who in "AB"]
-                steps.append(_wait(5))
+                steps.append(wait(5))
             again = [step for step in steps if step.who]
-            found.append(Plan(twins=spec_of(family, turn % 8), steps=(*steps, *again, _wait(10))))
+            found.append(Plan(twins=spec_of(family, turn % 8), steps=(*steps, *again, wait(10))))
     return found
 
 
-def _wait(seconds: int) -> Step:
+def wait(seconds: int) -> Step:
+    """The clock moves on once every step has ended."""
     return Step(entry="world", action="advance", payload={"seconds": seconds}, join=True)
 
 
-def _plain(action: Action) -> dict[str, Any]:
+def plain(action: Action) -> dict[str, Any]:
     """The first choice of every field that names nobody else."""
     payload: dict[str, Any] = {}
     for name, kind in action.payload.items():

@@ -20,7 +20,7 @@ from harness.observed import observations
 from harness.offers import OTHER
 from harness.plan import Plan, Step
 from harness.pool import Outcome, Pool
-from harness.principal import Label
+from harness.principal import BYSTANDER, Label
 from harness.rules import interference
 from harness.rules._evidence import Evidence
 from harness.rules.interference import Run, Variant
@@ -102,7 +102,7 @@ def _waits(step: Step) -> bool:
 
 def swapped(plan: Plan) -> Plan:
     """`plan` with A and B in each other's places: A is always the one who observes."""
-    places: dict[Label | None, Label | None] = {"A": "B", "B": "A", None: None}
+    places: dict[Label | None, Label | None] = {"A": "B", "B": "A", BYSTANDER: BYSTANDER, None: None}
     tape = tuple(
         msgspec.structs.replace(d, lineage=f"{places.get(who, who)}.{rest}") if dot else d
         for d, (who, dot, rest) in ((d, d.lineage.partition(".")) for d in plan.tape)

@@ -11,12 +11,14 @@ from typing import Literal
 import msgspec
 
 Label = str
-"""`A`, `B` (twins of a plan); `-` no identity at all; `=` the tenant both belong to, and nothing that tells them apart;
+"""`A`, `B` (twins of a plan); `C` a third who stands by (`Twins.third`); `-` no identity at all;
+`=` the tenant both belong to, and nothing that tells them apart;
 `?` an identity that is none of the twins'."""
 
 MISSING: Label = "-"
 SHARED: Label = "="
 STRANGER: Label = "?"
+BYSTANDER: Label = "C"
 
 PUBLIC = ("tenant", "agent", "platform", "chat", "user", "credential")
 """Fields of a principal that the other one's payload may name (`Principal.render`); the credential stands for what
@@ -70,7 +72,7 @@ class TwinSpec(msgspec.Struct, frozen=True, kw_only=True):
     whether both send the same picture bytes (collisions by content) or marked ones (canary in the picture).
     `hostile` names a family of ids that are easily taken for one (`harness.hostile`), made from `parts`; empty for
     ordinary ids. With `others` not 0 B has the same identity but other secrets: tokens, numbers, pictures and the names
-    that it shows are drawn anew, those of A stay.
+    that it shows are drawn anew, those of A stay. With `third` a third principal of their kind is there beside them.
     """
 
     dimension: str = "T"
@@ -80,22 +82,35 @@ class TwinSpec(msgspec.Struct, frozen=True, kw_only=True):
     hostile: str = ""
     parts: tuple[str, ...] = ()
     others: int = 0
+    third: bool = False
 
 
 class Twins(msgspec.Struct, frozen=True, kw_only=True):
-    """Two principals and the spec they were made from."""
+    """Two principals and the spec they were made from.
+
+    `third` differs from both in what they differ in from each other. It acts as they do and is judged in nothing: it is
+    there because some mistakes take more than two (every other tenant, the last but one). What it would meet of the
+    twins' a twin meets in another plan.
+    """
 
     spec: TwinSpec
     a: Principal
     b: Principal
+    third: Principal | None = None
 
     def of(self, label: Label) -> Principal:
         """The principal with that label. Raises KeyError on any other label."""
+        if label == BYSTANDER and self.third is not None:
+            return self.third
         return {"A": self.a, "B": self.b}[label]
 
+    def everyone(self) -> tuple[Principal, ...]:
+        """All whom a target writes into its bot, in this order: the third stands between the twins."""
+        return (self.a, self.b) if self.third is None else (self.a, self.third, self.b)
+
     def other(self, label: Label) -> Principal:
-        """The principal that has not that label. Raises KeyError on any other label."""
-        return {"A": self.b, "B": self.a}[label]
+        """The twin that has not that label; A for whoever stands by."""
+        return self.b if label == "A" else self.a
 
     def label_of(self, identity: dict[str, str | None] | None) -> Label:
         """Whose identity this is: `A`, `B`, `=` (both's: it names their common tenant), `-` (nothing that tells), `?`

@@ -24,7 +24,7 @@ from harness.harvest import Harvest
 from harness.loop import IsolationLoop
 from harness.offers import Call
 from harness.plan import Plan, Step
-from harness.principal import Principal, Twins, TwinSpec
+from harness.principal import BYSTANDER, Principal, Twins, TwinSpec
 from harness.probes import Probe
 from harness.probes._text import identities_of, render
 from harness.recorder import Recorder
@@ -342,7 +342,7 @@ class _Run:
         async with asyncio.timeout(CALL_LIMIT):
             served, value = await call.run(target, who, chosen, bare)
         with self.recorder.muted():
-            if served and not crossed:
+            if served and not crossed and who.label != BYSTANDER:
                 self.harvest.returned(who.label, value)
             text = value if isinstance(value, str) or value is None else render(value).text
             if text is not value:
@@ -350,6 +350,8 @@ class _Run:
         return "ok" if served else "refused", text
 
     def _seen(self, who: Principal, step: Step, value: Any, rendered: bool) -> None:
+        if who.label == BYSTANDER:
+            return
         text = value if isinstance(value, str) else repr(value)
         self.recorder.observed[who.label].append(text)
         marks = self.recorder.marks(text)

@@ -10,10 +10,10 @@ import msgspec
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from harness import impostors
+from harness import company, impostors
 from harness.forgery import names_other
 from harness.plan import EMPTY, Plan, Step
-from harness.principal import TwinSpec
+from harness.principal import BYSTANDER, TwinSpec
 from harness.target import Action
 
 TEXTS = (
@@ -43,6 +43,9 @@ TWIN_SEEDS = 8
 HOSTILE = 12
 """One generated plan in so many has twins with hostile ids, where the target admits any."""
 
+THIRD = 8
+"""One generated plan in so many has a third tenant, where the target can write one."""
+
 
 def _field(kind: Any) -> st.SearchStrategy[Any]:
     if kind == "text":
@@ -69,6 +72,7 @@ def plans(
     longest: int = 10,
     hostile: Sequence[str] = (),
     states: Sequence[str] = (EMPTY,),
+    third: bool = False,
 ) -> Plan:
     """One plan: steps of both twins over every entry, often the same step of both side by side, in FIFO order.
 
@@ -84,6 +88,8 @@ def plans(
     )
     if hostile and draw(st.integers(0, HOSTILE - 1)) == 0:
         spec = draw(impostors.specs(hostile, TWIN_SEEDS))
+    elif third and "T" in spec.dimension and draw(st.integers(0, THIRD - 1)) == 0:
+        spec = msgspec.structs.replace(spec, third=True)
     steps: list[Step] = []
     count = draw(st.integers(2, longest))
     while len(steps) < count:
@@ -99,6 +105,8 @@ def plans(
             continue
         first = draw(st.sampled_from(("A", "B")))
         steps.append(Step(entry=action.entry, action=action.name, who=first, payload=payload, gap=gap, join=join))
+        if spec.third and not action.call and draw(st.booleans()):
+            steps.append(Step(entry=action.entry, action=action.name, who=BYSTANDER, payload=payload))
         if draw(st.booleans()):
             other = "B" if first == "A" else "A"
             steps.append(Step(entry=action.entry, action=action.name, who=other, payload=payload))
@@ -114,8 +122,10 @@ def generate(
     dimensions: Sequence[str] = DIMENSIONS,
     hostile: Sequence[str] = (),
     states: Sequence[str] = (EMPTY,),
+    third: bool = False,
 ) -> list[Plan]:
-    """`count` plans, the same for the same seed; `hostile` are the families of ids to draw from.
+    """`count` plans, the same for the same seed; `hostile` are the families of ids to draw from, `third` says whether
+    a third tenant may stand by.
 
     Hypothesis only generates: judging and shrinking are ours, since one exception a plan would hide every leak but the
     first. A generation run dwells on variants of what it drew first, so that many short ones spread better than a long
@@ -124,7 +134,7 @@ def generate(
     turn = 0
     while len(made) < count:
         batch = min(BATCH, count - len(made))
-        made += _batch(actions, batch, campaign_seed * 100_003 + turn, dimensions, hostile, states)
+        made += _batch(actions, batch, campaign_seed * 100_003 + turn, dimensions, hostile, states, third)
         turn += 1
     return made
 
@@ -136,6 +146,7 @@ def _batch(
     dimensions: Sequence[str],
     hostile: Sequence[str],
     states: Sequence[str],
+    third: bool,
 ) -> list[Plan]:
     made: list[Plan] = []
 
@@ -144,7 +155,7 @@ def _batch(
         max_examples=count, database=None, deadline=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    @given(plans(actions, dimensions, hostile=hostile, states=states))
+    @given(plans(actions, dimensions, hostile=hostile, states=states, third=third))
     def collect(plan: Plan) -> None:
         made.append(plan)
 
@@ -188,10 +199,12 @@ def tour(
     claimed: Mapping[str, Collection[str]] = {},
     hostile: Sequence[str] = (),
     states: Sequence[str] = (EMPTY,),
+    third: bool = False,
 ) -> list[Plan]:
     """Every action with every choice, done by both twins, in both orders and both ways of differing; then every payload
-    that names the other twin, and every family of hostile ids (`harness.impostors`); then, from each further state that
-    a plan may begin with, everything that an entry offers, in one plan an entry.
+    that names the other twin, and every family of hostile ids (`harness.impostors`); with `third` everything beside a
+    third tenant (`harness.company`); then, from each further state that a plan may begin with, everything that an entry
+    offers, in one plan an entry.
 
     It makes reach independent of chance: what a target offers is tried even by the shortest campaign. `claimed` maps
     dimensions to the entries on which cells claim them: there twins differ within one tenant as well. What matters
@@ -222,10 +235,11 @@ def tour(
     ]
     called = calls_tour(actions, calls)
     half = len(called) // 2
+    beside = company.standing_by(actions) if third else []
     # Tenants first, then the calls, then everything again in other ways: who has little time has the most of it.
     return [
         *apart["T"], *impostors.forging(actions), *called[:half], *apart["A"], *found, *apart["TA"], *failing,
-        *impostors.colliding(actions, hostile), *apart["C"], *apart["P"], *called[half:],
+        *beside, *impostors.colliding(actions, hostile), *apart["C"], *apart["P"], *called[half:],
     ]  # fmt: skip
 
 

@@ -106,6 +106,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     back (False). `packages` are the top-level module names that belong to the bot. `plumbing` are globs over
     ``path:function`` of frames that every access passes (an ORM's base class, a config proxy): a finding is named by
     the first frame above them. `hostile` are the families of ids (`harness.hostile`) that the bot must keep apart.
+    `third` says whether the target writes a third tenant into its bot where twins have one (`Twins.everyone`).
     `answers` are globs over ``module:function`` of the stand-ins that wait as long as an answer from outside would
     take: exploring lets such an answer come late or at once.
     """
@@ -127,6 +128,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     plumbing: tuple[str, ...] = ()
     hostile: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    third: bool = False
 
 
 class Patcher:

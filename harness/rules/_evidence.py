@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from harness.finding import CROSSING, Finding
-from harness.principal import MISSING, Label
+from harness.principal import BYSTANDER, MISSING, Label
 from harness.riskmap import Demand
 from harness.rules._scope import Scope
 from harness.target import Facts, Region
@@ -29,7 +29,7 @@ class Claim(msgspec.Struct, frozen=True):
     context is the claim that data must agree with. ``direct``: the bot has no context of a twin, but the access
     happened in the step's own task, where lineage is proof. ``spawned``: no context, in a task spawned from the
     step: lineage is evidence only, for a shared worker keeps its first caller. ``split``: lineage and context name
-    different twins. ``none``: neither names a twin.
+    different twins. ``none``: neither names a twin; so it is for a third who stands by.
     """
 
     label: Label | None
@@ -145,6 +145,8 @@ class Evidence:
     def claim(access: Access) -> Claim:
         """Whose flow the access belongs to."""
         actor, ambient = access.actor, access.ambient
+        if actor == BYSTANDER and ambient not in TWINS:
+            return Claim(None, "none")
         if ambient in TWINS:
             if actor is None:
                 return Claim(ambient, "context")
