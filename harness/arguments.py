@@ -57,14 +57,16 @@ class Chooser:
     where there are several; `crossed` is true once something that only the owner has was handed over."""
 
     def __init__(
-        self, harvest: Harvest, who: Principal, owner: Label, pick: int, packages: Sequence[str], now: float
-    ) -> None:
+        self, harvest: Harvest, who: Principal, owner: Label, pick: int, packages: Sequence[str], now: float,
+        call: str = "",
+    ) -> None:  # fmt: skip
         self._harvest = harvest
         self._who = who
         self._owner = owner
         self._pick = pick
         self._packages = tuple(packages)
         self._now = now
+        self._call = call
         self.crossed = False
 
     def arguments(self, parameters: Sequence[Parameter]) -> dict[str, Any]:
@@ -91,15 +93,19 @@ class Chooser:
         return [value] if many else value
 
     def _owned(self, name: str, kind: Any) -> Any:
-        values = [_as(value, kind) for value in self._harvest.values(name, self._owner)]
+        values = [_as(value, kind) for value in self._harvest.values(name, self._owner, self._call)]
+        theirs: list[Any] = []
         if self._owner != self._who.label:
-            own = {_as(value, kind) for value in self._harvest.values(name, self._who.label)}
+            own = {_as(value, kind) for value in self._harvest.values(name, self._who.label, self._call)}
             theirs = [value for value in values if value is not None and value not in own]
             if theirs:
                 self.crossed = True
                 values = theirs
         values = [value for value in values if value is not None]
-        return values[self._pick % len(values)] if values else None
+        chosen = values[self._pick % len(values)] if values else None
+        if chosen is not None and self._owner != self._who.label and chosen in theirs:
+            self._harvest.lend(self._who.label, name, chosen)
+        return chosen
 
     def _made(self, name: str, kind: Any) -> Any:
         lower = name.lower()

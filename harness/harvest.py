@@ -27,11 +27,18 @@ ROWS = 6
 VALUES = 8
 """Values kept under one name."""
 
+LONGEST_NAME = 200
+"""Characters of a bare text that may be the name of something."""
+
+ANYWHERE = 5
+"""How well an id fits whose name speaks of no table: it is taken where nothing fits better."""
+
 HELD = 24
 """Returned values of one principal that are kept alive."""
 
 WANTED = re.compile(
-    r"(^|_)(p?ids?|uuid|hash(es)?|md5|sha256|token|key|keys|names?|paths?|file|files|filename|stream|chat|user|person|group)$"
+    r"(^|_)(p?ids?|uuid|hash(es)?|md5|sha256|token|key|keys|names?|paths?|file|files|filename|stream|chat|user|person|group"
+    r"|task|job|event|ticket|session|handle|link|links|url|ref|cursor|code)$"
 )
 """Names of parameters that ask for something somebody owns."""
 
@@ -66,11 +73,13 @@ class Harvest:
         self._schema: dict[Path, dict[str, tuple[str, ...]]] = {}
         self._held: dict[Label, list[Any]] = {"A": [], "B": []}
         self._returned: dict[Label, dict[str, dict[Any, None]]] = {"A": {}, "B": {}}
+        self._lent: dict[Label, set[tuple[str, str]]] = {"A": set(), "B": set()}
 
-    def values(self, name: str, label: Label) -> list[Any]:
-        """Scalars that `label` owns and that a parameter of that name may take, in a stable order.
+    def values(self, name: str, label: Label, call: str = "") -> list[Any]:
+        """Scalars that `label` owns and that a parameter of that name of `call` may take, in a stable order.
 
-        A value that shows a canary is left out: nobody could have guessed it, and who is given it does not leak it.
+        Left out are values that show a canary, for nobody could have guessed them, and who is given them does not leak
+        them; and what `label` was lent of the other's before: that it stands in `label`'s rows now makes it no own one.
         """
         found: dict[Any, None] = {}
         wanted_names = _spellings(name)
@@ -82,11 +91,21 @@ class Harvest:
         if _PATHS.search(name.lower()):
             for value in self._files(label, whole="path" in name.lower()):
                 found.setdefault(value)
+        for value in self._returned[label].get(f"{call.lower().rpartition('.')[0]}.", ()) if not found else ():
+            found.setdefault(value)
         if not found:
             own = _identity(self._twins.of(label), name)
             if own:
                 found.setdefault(own)
-        return [value for value in found if not self._scanner.scan(str(value))][:VALUES]
+        lent = self._lent[label]
+        return [
+            value for value in found
+            if not lent.intersection(_marked(name, value)) and not self._scanner.scan(str(value))
+        ][:VALUES]  # fmt: skip
+
+    def lend(self, label: Label, name: str, value: Any) -> None:
+        """`label` is handed this value of the other's for a parameter of that name."""
+        self._lent[label].update(_marked(name, value))
 
     def objects(self, kind: type, label: Label) -> list[Any]:
         """Objects of that class which hold an id or canary of `label` and of nobody else, oldest first; where there
@@ -112,11 +131,16 @@ class Harvest:
                 break
         return mine or nobodys[:VALUES]
 
-    def returned(self, label: Label, value: Any) -> None:
-        """Remember what a call gave to `label`: its named scalars, and the thing itself, as a caller would hold it."""
+    def returned(self, label: Label, value: Any, call: str = "") -> None:
+        """Remember what a call gave to `label`: its named scalars, and the thing itself, as a caller would hold it. A
+        bare scalar has no name: the other functions beside `call` (``holder.function``) may ask with it."""
         self._held[label].append(value)
         del self._held[label][:-HELD]
-        for name, scalar in _scalars(value, 4):
+        named = list(_scalars(value, 4))
+        holder, dot, function = call.lower().rpartition(".")
+        if dot and " " not in call and _is_bare(value):
+            named += [(f"{holder}.", value), (function, value)]
+        for name, scalar in named:
             kept = self._returned[label].setdefault(name, {})
             if len(kept) < VALUES:
                 kept.setdefault(scalar)
@@ -150,7 +174,10 @@ class Harvest:
                 rank = _fits(names, table, column)
                 if rank and column not in self._facts.owner_columns:
                     ranked.append((rank, table, column, where))
-        for _, table, column, where in sorted(ranked):
+        best = min(ranked, default=(0,))[0]
+        for rank, table, column, where in sorted(ranked):
+            if rank == ANYWHERE and best < ANYWHERE:
+                break
             owners = [(c, self._facts.owner_columns[c]) for c in self._schema[path][table]
                       if c in self._facts.owner_columns]  # fmt: skip
             query = f'SELECT DISTINCT "{column}" FROM "{table}" WHERE {where} ORDER BY rowid DESC LIMIT {ROWS}'
@@ -173,6 +200,15 @@ class Harvest:
                 path = (Path(folder) / name).relative_to(self._folder)
                 if self._twins.label_of(_plain(self._owner_of_path(str(path)))) == label:
                     yield str(path) if whole else name
+
+
+def _marked(name: str, value: Any) -> set[tuple[str, str]]:
+    """How a lent value is known again: a text by itself, a number under its name, since numbers recur."""
+    return {("" if isinstance(value, str) and not value.isdecimal() else name.lower(), str(value))}
+
+
+def _is_bare(value: Any) -> bool:
+    return isinstance(value, (str, int)) and not isinstance(value, bool) and 0 < len(str(value)) <= LONGEST_NAME
 
 
 def _plain(identity: Mapping[str, str | None] | None) -> dict[str, str | None] | None:
@@ -203,7 +239,7 @@ def _fits(names: tuple[str, ...], table: str, column: str) -> int:
         if column == name:
             return 1
         stem = name[:-3] if name.endswith("_id") else ""
-        if stem and column == "id" and (table == stem or table.rstrip("s") == stem or table.startswith(stem)):
+        if stem and column == "id" and (table.startswith(stem) or table.rstrip("s").removesuffix("ie") + "y" == stem):
             return 1
         if column.endswith("_" + name):
             return 2
@@ -213,7 +249,8 @@ def _fits(names: tuple[str, ...], table: str, column: str) -> int:
             return 3
         if name in ("id", "pid") and (column == "id" or column.endswith("_id")):
             return 4
-    return 0
+    # What a number names is not said by its name alone (``phrase_id`` of a table of expressions).
+    return ANYWHERE if column == "id" and any(name.endswith("_id") for name in names) else 0
 
 
 def _identity(who: Principal, name: str) -> str:

@@ -25,7 +25,8 @@ from harness.target import Action, Exposing, Target
 
 OWN, OTHER = "own", "other"
 
-LATE = ("delete", "remove", "clear", "reset", "drop", "stop", "unload", "uninstall", "disable", "ban")
+LATE = ("delete", "remove", "clear", "reset", "drop", "stop", "unload", "uninstall", "disable", "ban", "erase", "purge",
+        "cancel")  # fmt: skip
 """What takes things away is called after everything else: nothing would be left to ask for."""
 
 
@@ -56,7 +57,9 @@ class Call(msgspec.Struct, frozen=True):
             payload["context"] = [OWN, OWN, OWN, "none"]
             wrong = {"context": ["none"]}
         about = "a call with one's own things, or with the other's"
-        return Action(entry=self.entry, name=self.name, payload=payload, wrong=wrong, call=True, about=about)
+        return Action(
+            entry=self.entry, name=self.name, payload=payload, wrong=wrong, call=True, takes=self.late, about=about
+        )  # fmt: skip
 
     @property
     def late(self) -> bool:
@@ -74,7 +77,7 @@ class Call(msgspec.Struct, frozen=True):
         """Arguments for this step and whether something of the other's is among them. Raises Unmet."""
         cross = payload.get("ids", OWN) == OTHER
         owner = who.label if not cross else ("B" if who.label == "A" else "A")
-        chooser = Chooser(harvest, who, owner, int(payload.get("pick", 0)), packages, time.time())
+        chooser = Chooser(harvest, who, owner, int(payload.get("pick", 0)), packages, time.time(), self.name)
         chosen = chooser.arguments(self.parameters)
         if cross and not chooser.crossed:
             raise Unmet("there is nothing of the other's that one does not have oneself")

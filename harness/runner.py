@@ -343,7 +343,7 @@ class _Run:
             served, value = await call.run(target, who, chosen, bare)
         with self.recorder.muted():
             if served and not crossed and who.label != BYSTANDER:
-                self.harvest.returned(who.label, value)
+                self.harvest.returned(who.label, value, step.action)
             text = value if isinstance(value, str) or value is None else render(value).text
             if text is not value:
                 self.rendered.add(index)

@@ -233,7 +233,7 @@ def tour(
         for entry in entries
         for way in (*WAYS, *((("A", "marked"),) if entry in claimed.get("A", ()) else ()))
     ]
-    called = calls_tour(actions, calls)
+    called = calls_tour(actions, calls, states)
     half = len(called) // 2
     beside = company.standing_by(actions) if third else []
     # Tenants first, then the calls, then everything again in other ways: who has little time has the most of it.
@@ -268,10 +268,11 @@ CALLS = 20
 """Calls tried in one plan of the tour at most: many, since what they need must first be there."""
 
 
-def calls_tour(actions: Sequence[Action], calls: Sequence[Action]) -> list[Plan]:
+def calls_tour(actions: Sequence[Action], calls: Sequence[Action], states: Sequence[str] = (EMPTY,)) -> list[Plan]:
     """Every call made by both twins with their own things, then with the other's, then without context.
 
-    Before that both do one of everything on the entries that make data, so that there is something to ask for.
+    Before that both do one of everything on the entries that make data, so that there is something to ask for; the
+    second time, where the target offers it, there is something from earlier days as well.
     """
     makers = [action for action in actions if action.principal and action.weight and action.entry in ("api", "timer")]
     found: list[Plan] = []
@@ -287,6 +288,8 @@ def calls_tour(actions: Sequence[Action], calls: Sequence[Action]) -> list[Plan]
                 picks = [{"ids": "own", "pick": 0}, {"ids": "own", "pick": 1}]
                 if "other" in call.payload["ids"]:
                     picks += [{"ids": "other", "pick": 0}, {"ids": "other", "pick": 1}]
+                if call.takes:
+                    picks.reverse()  # what one has taken away oneself the other cannot ask for
                 tries = [{**pick, "context": "own"} if "context" in call.payload else pick for pick in picks]
                 if "context" in call.payload:
                     tries.append({"ids": "own", "pick": 0, "context": "none"})
@@ -298,7 +301,8 @@ def calls_tour(actions: Sequence[Action], calls: Sequence[Action]) -> list[Plan]
             spec = TwinSpec(
                 dimension=dimension, pictures="equal" if dimension == "T" else "marked", seed=start % TWIN_SEEDS
             )
-            found.append(Plan(seed=start, twins=spec, steps=tuple(steps)))
+            before = states[1] if dimension == "TA" and len(states) > 1 else EMPTY
+            found.append(Plan(seed=start, twins=spec, before=before, steps=tuple(steps)))
     return found
 
 

@@ -29,7 +29,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     whose texts hold ``{other.tenant}`` (or another field of `harness.principal.PUBLIC`) names the other twin: the bot
     must go on acting for whoever sent it. `weight` is how often, relative to the others, a generated plan takes this
     action (0: the tour alone does). `call` is true for one that the harness found in the booted bot and carries out
-    itself (`harness.offers`).
+    itself (`harness.offers`), `takes` for one of these that takes things away.
     """
 
     entry: str
@@ -40,6 +40,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     about: str = ""
     wrong: dict[str, Any] = {}
     call: bool = False
+    takes: bool = False
 
     def is_wrong(self, payload: Mapping[str, Any]) -> bool:
         """Whether a step with this payload carries a wrong identity."""

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from fixtures.twins import make_twins
@@ -13,6 +14,7 @@ from harness import catalogue, strategies
 from harness.arguments import Chooser, Parameter, Unmet
 from harness.coverage import Coverage
 from harness.judge import judge
+from harness.offers import Call
 from harness.plan import Plan, Step
 from harness.pool import Outcome, Pool
 from harness.principal import TwinSpec
@@ -30,11 +32,14 @@ class Store:
 
     OWNED = {"A": {"stream_id": ["a1", "a2", "both"], "count": [3]}, "B": {"stream_id": ["both", "b1"], "count": [4]}}
 
-    def values(self, name: str, label: str) -> list[Any]:
+    def values(self, name: str, label: str, call: str = "") -> list[Any]:
         return self.OWNED[label].get(name.removesuffix("s"), [])
 
     def objects(self, kind: type, label: str) -> list[Any]:
         return []
+
+    def lend(self, label: str, name: str, value: Any) -> None:
+        """Nobody asks twice here."""
 
 
 def choose(owner: str, pick: int, *parameters: Parameter) -> tuple[dict[str, Any], bool]:
@@ -122,3 +127,15 @@ def test_the_tour_makes_every_call_own_and_crossed_by_both(pool: Pool) -> None:
         for who in ("A", "B"):
             for ids in set(call.payload["ids"]):
                 assert (call.entry, call.name, who, ids) in made
+
+
+def test_what_takes_away_is_first_tried_on_the_others() -> None:
+    taking = Call("plugin", "notes.delete", (Parameter("note_id", int, True),), holder=object(), attribute="delete")
+    asking = msgspec.structs.replace(taking, name="notes.show", attribute="show")
+    tries = {}
+    for call in (taking, asking):
+        (plan, _) = strategies.calls_tour([], [call.action(("tests",))])
+        tries[call.name] = [step.payload["ids"] for step in plan.steps if step.who == "A"]
+    assert tries == {
+        "notes.delete": ["other", "other", "own", "own", "own"], "notes.show": ["own", "own", "other", "other", "own"]
+    }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,31 @@ def test_a_text_that_is_no_answer_gives_nothing(tmp_path: Path) -> None:
     harvest = Harvest(tmp_path, FACTS, TWINS, TokenScanner(TWINS), lambda path: None)
     harvest.returned("A", "200 phrases, phrase_id 7")
     assert harvest.values("phrase_id", "A") == []
+
+
+def test_a_bare_answer_is_what_its_siblings_ask_with(tmp_path: Path) -> None:
+    harvest = Harvest(tmp_path, FACTS, TWINS, TokenScanner(TWINS), lambda path: None)
+    harvest.returned("B", "object:12", "Objects.put")
+    assert harvest.values("link", "B", "Objects.open") == ["object:12"]
+    assert harvest.values("link", "B", "Parcels.open") == [] == harvest.values("link", "A", "Objects.open")
+
+
+def test_what_one_was_lent_is_not_ones_own_afterwards(tmp_path: Path) -> None:
+    harvest = Harvest(tmp_path, FACTS, TWINS, TokenScanner(TWINS), lambda path: None)
+    for label in "AB":
+        harvest.returned(label, {"stream_id": "of-b", "row_id": 7, "note_id": 7})
+    harvest.lend("A", "stream_id", "of-b")
+    harvest.lend("A", "row_id", 7)
+    assert harvest.values("stream_id", "A") == [] == harvest.values("row_id", "A")
+    assert harvest.values("stream_id", "B") == ["of-b"] and harvest.values("note_id", "A") == [7]
+
+
+def test_a_number_whose_name_speaks_of_no_table_is_any_row_of_ones_own(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "bot.db") as database:
+        for table, first in (("expressions", 1), ("histories", 5)):
+            database.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, tenant_id TEXT)")
+            for turn, who in enumerate((TWINS.a, TWINS.b)):
+                database.execute(f"INSERT INTO {table} VALUES (?, ?)", (first + turn, who.tenant))
+    harvest = Harvest(tmp_path, FACTS, TWINS, TokenScanner(TWINS), lambda path: None)
+    assert harvest.values("phrase_id", "A") == [1, 5] and harvest.values("phrase_id", "B") == [2, 6]
+    assert harvest.values("history_id", "A") == [5]
