@@ -64,7 +64,8 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Region(msgspec.Struct, frozen=True, kw_only=True):
-    """Code that runs on `entry` before a credential is known and may touch `surfaces` (globs) without context.
+    """Code that runs on `entry` before a credential is known and may touch `surfaces` (globs) without context. What of
+    another's it meets there is judged as anywhere.
 
     `site` is a glob over ``path:function`` that must stand in the access's stack. As narrow as it is.
     """

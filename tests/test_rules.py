@@ -212,6 +212,12 @@ def test_declared_region_before_the_credential_is_known() -> None:
     assert rules(access(ambient="-", owner="A", surface="messages", detail=OWNED), facts=facts) == ["context-missing"]
 
 
+def test_a_region_excuses_nobody_from_meeting_the_others_rows() -> None:
+    region = Region(entry="api", site="bot.py:*", surfaces=("api_keys",), reason="looks the key up")
+    facts = msgspec.structs.replace(FACTS, regions=(region,))
+    assert rules(access(ambient="-", owner="B", surface="api_keys", detail=OWNED), facts=facts) == ["foreign-read"]
+
+
 def test_step_of_one_in_the_context_of_the_other() -> None:
     mixed = access(actor="A", ambient="B", owner="B", detail=OWNED)
     assert "context-mismatch" in rules(mixed)
@@ -240,6 +246,24 @@ def test_unique_key_of_the_other_in_the_way() -> None:
 def test_replace_that_displaces_the_others_row() -> None:
     detail = {"statement": "replace", **OWNED}
     assert rules(access(op="delete", owner="B", detail=detail)) == ["unscoped-constraint"]
+
+
+@pytest.mark.parametrize(
+    ("new_owner", "owned_by", "sql", "expected"),
+    [
+        ("A", "columns", "REPLACE", ["unscoped-constraint"]),
+        ("B", "columns", "REPLACE", []),
+        ("A", "first-writer", "REPLACE", []),
+        ("A", "columns", "INSERT", []),
+    ],
+)
+def test_replace_by_nobody_is_told_by_the_row_it_wrote(
+    new_owner: Any, owned_by: str, sql: str, expected: list[str]
+) -> None:
+    nobody: dict[str, Any] = {"actor": None, "ambient": "-"}
+    gone = access(op="delete", owner="B", detail={"statement": "replace", "sql": "REPLACE", **OWNED}, **nobody)
+    put = access(op="write", new_owner=new_owner, detail={"owned_by": owned_by, "sql": sql}, **nobody)
+    assert [rule for rule in rules(gone, put) if rule != "context-missing"] == expected
 
 
 def test_fingerprint_ignores_line_key_and_plan() -> None:

@@ -65,8 +65,8 @@ class Evidence:
 
     def accesses(self, *sinks: str, ops: Iterable[str] = ()) -> Iterator[Access]:
         """Accesses of these sinks (all when none named) and operations that rules may judge, with the marks that count:
-        without declared sharing, declared pre-authentication regions, the harness's own planted ones and what the twins
-        of this plan share by right (see `Scope`)."""
+        without declared sharing, the harness's own planted ones and what the twins of this plan share by right (see
+        `Scope`)."""
         wanted = frozenset(ops)
         lent = self._lent
         for access in self.trace.accesses:
@@ -74,7 +74,7 @@ class Evidence:
                 continue
             if wanted and access.op not in wanted:
                 continue
-            if access.step == -2 or self.is_shared(access) or self.in_region(access):
+            if access.step == -2 or self.is_shared(access):
                 continue
             if lent and any((m.label, m.slot) in lent for m in access.marks):
                 access = msgspec.structs.replace(access, marks=self._unlent(access))
@@ -117,7 +117,8 @@ class Evidence:
         return any(s.sink == access.sink and fnmatch.fnmatchcase(access.surface, s.surface) for s in self.facts.caches)
 
     def in_region(self, access: Access) -> bool:
-        """Whether this happened in code that the target declares to run before a credential is known."""
+        """Whether this happened in code that the target declares to run before a credential is known: that excuses it
+        from having a context, not from meeting what is another's."""
         place = (access.entry, access.surface, access.stack)
         known = self._regions.get(place)
         if known is None:

@@ -14,6 +14,8 @@ def default_fallback(evidence: Evidence) -> Iterator[Finding]:
         detail = access.detail
         if detail.get("level") != "default" or not detail.get("overridden") or detail.get("announced"):
             continue
+        if evidence.in_region(access):
+            continue
         claim = evidence.claim(access)
         if claim.label in TWINS and claim.kind != "direct":
             message = f"{claim.label} has its own {place(access)}, but the process default answered"
