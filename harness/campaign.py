@@ -22,6 +22,7 @@ from harness.finding import Finding
 from harness.inventory import Table
 from harness.judge import judge, proven
 from harness.memory import Stopwatch
+from harness.nearness import Nearness
 from harness.plan import Plan
 from harness.pool import Outcome, Pool
 from harness.profiles import PAIRING, Profile, Progress, shared_out
@@ -40,9 +41,6 @@ TURN = 40
 
 EXPLORING = 0.25
 """Share of the time that exploring has while the tour is under way: what the tour does not reach, nothing does."""
-
-TOUCHED = 400
-"""Plans of which the surfaces they touched are kept, so that a fault is tried on those nearest to it first."""
 
 
 class Campaign:
@@ -92,7 +90,7 @@ class Campaign:
         self.coverage = Coverage()
         self.surfaces = Surfaces(self.facts)
         self.found: dict[str, Witnessed] = {}
-        self.touched: dict[str, frozenset[str]] = {}
+        self.touched = Nearness()
         self.pairing = pairs.Pairing()
         self.errors: dict[tuple[str, str, bool], ErrorRecord] = {}
         self.probes: dict[str, bool] = {}
@@ -115,6 +113,7 @@ class Campaign:
         claimed = self.riskmap.dimensions(self.facts.name, self.facts.generation)
         states = states_of(self.target)
         tour = strategies.tour(actions, claimed, self.facts.hostile, states, self.facts.third)
+        self.touched.expect(tour)
         self._hold_map()
         memory, self.pool.memory = self.pool.memory, None
         course = soundness.check(self.pool, tour, self.probes, self._fault, self.target.plants().keys())
@@ -272,8 +271,7 @@ class Campaign:
     def _judge(self, plan: Plan, trace: Trace) -> None:
         self.coverage.add(trace)
         self.surfaces.add(trace)
-        if len(self.touched) < TOUCHED:
-            self.touched[plan.digest()] = frozenset(access.surface for access in trace.accesses)
+        self.touched.add(plan, trace)
         findings = self.judge(trace)
         self.clean += not findings
         self.pairing.add(plan, trace, clean=not findings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
@@ -11,10 +10,12 @@ import msgspec
 
 from harness import pairs
 from harness.finding import Finding
+from harness.nearness import Nearness
 from harness.overlap import WITHIN, hunt, speaks_of
 from harness.plan import Plan
 from harness.pool import Pool
 from harness.record import OverlayRecord
+from harness.riskmap import RiskMap
 from harness.rules.interference import RULE
 from harness.shrink import shrink
 from harness.target import Facts, Overlay, Target
@@ -57,6 +58,7 @@ class Ground(Protocol):
     pool: Pool
     facts: Facts
     target: Target
+    riskmap: RiskMap
     pairing: pairs.Pairing
 
     @property
@@ -64,8 +66,8 @@ class Ground(Protocol):
         """Findings without any overlay, by fingerprint."""
 
     @property
-    def touched(self) -> Mapping[str, frozenset[str]]:
-        """Surfaces a plan (by digest) touched without any overlay."""
+    def touched(self) -> Nearness:
+        """What plans touched without any overlay."""
 
     def judge(self, trace: Trace) -> list[Finding]:
         """Findings of one trace."""
@@ -143,13 +145,8 @@ def _each(
 
 
 def nearest(ground: Ground, overlay: Overlay, tour: Sequence[Plan]) -> list[Plan]:
-    """The tour, plans that touched the overlay's surface without it first, short ones before long ones."""
-
-    def far(plan: Plan) -> tuple[bool, int]:
-        touched = ground.touched.get(plan.digest(), frozenset())
-        return not any(fnmatch.fnmatchcase(surface, overlay.surface) for surface in touched), len(plan.steps)
-
-    return sorted(tour, key=far)
+    """Plans to try the overlay on, most promising first."""
+    return ground.touched.order(overlay, ground.riskmap, ground.facts.name, tour)
 
 
 def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
