@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Iterator, Sequence
-
-import msgspec
+from collections.abc import Iterable, Sequence
 
 from harness.plan import Plan
 from harness.riskmap import Pattern, RiskMap
 from harness.target import Overlay
 from harness.trace import Trace
 
-
-class Touched(msgspec.Struct, frozen=True):
-    """Surfaces that a plan touched, and the bot's functions (``path:function``) under which it touched anything."""
-
-    surfaces: frozenset[str]
-    functions: frozenset[str]
+Place = tuple[str, tuple[str, ...]]
+"""A surface and the bot's frames (``path:function``) under which it was touched."""
 
 
 class Nearness:
@@ -26,10 +20,11 @@ class Nearness:
 
     def __init__(self) -> None:
         self._tour: frozenset[str] = frozenset()
-        self._touched: dict[str, Touched] = {}
-        self._others: dict[str, Plan] = {}
-        self._whole: dict[str, str] = {}  # each name once, however many plans touched it
-        self._matching: dict[str, frozenset[str]] = {}
+        self._places: dict[Place, int] = {}
+        self._touched: dict[str, frozenset[int]] = {}
+        self._shortest: dict[str, Plan] = {}  # by surface and function, of plans that are not the tour's
+        self._known: set[str] = set()  # surfaces and functions that the tour touched
+        self._matching: dict[tuple[str, str], frozenset[int]] = {}
 
     def expect(self, tour: Sequence[Plan]) -> None:
         """These are the tour's plans."""
@@ -37,18 +32,18 @@ class Nearness:
 
     def add(self, plan: Plan, trace: Trace) -> None:
         """Keep what the plan touched."""
-        self._matching.clear()
-        digest = plan.digest()
-        surfaces = self._once(access.surface for access in trace.accesses)
-        functions = self._once(frame for stack in trace.stacks for frame in stack)
-        self._touched[digest] = Touched(surfaces, functions)
-        if digest in self._tour:
-            return
-        new = [name for name in surfaces | functions if len(plan.steps) < self._length(name)]
-        for name in new:
-            self._others[name] = plan
-        if not new:
-            del self._touched[digest]
+        digest, toured = plan.digest(), plan.digest() in self._tour
+        places = {(access.surface, access.stack) for access in trace.accesses}
+        met = [(surface, trace.stacks[stack] if stack >= 0 else ()) for surface, stack in places]
+        names = {surface for surface, _ in met} | {frame for _, stack in met for frame in stack}
+        if toured:
+            self._known |= names
+        else:
+            names = {name for name in names - self._known if len(plan.steps) < self._length(name)}
+            self._shortest.update(dict.fromkeys(names, plan))
+        if toured or names:
+            self._matching.clear()
+            self._touched[digest] = frozenset(self._places.setdefault(one, len(self._places)) for one in met)
 
     def order(self, overlay: Overlay, riskmap: RiskMap, target: str, tour: Iterable[Plan]) -> list[Plan]:
         """Plans to try the fault on: those of the tour that touched its place first, then those that touched a place of
@@ -56,12 +51,9 @@ class Nearness:
         out are plans whose twins differ in what its findings never do."""
         mine = set(overlay.items)
         patterns = [p for item in riskmap.items if item.id in mine for p in item.places.get(target, ())]
+        beyond = {plan.digest(): plan for name, plan in self._shortest.items() if name not in self._known}
         ranked = [(self._far(overlay, patterns, plan), len(plan.steps), plan) for plan in tour]
-        toured = frozenset(plan.digest() for _, _, plan in ranked)
-        for plan in self._beyond(toured):
-            far = self._far(overlay, patterns, plan)
-            if far == 0:
-                ranked.append((far, len(plan.steps), plan))
+        ranked += [(0, len(plan.steps), plan) for plan in beyond.values() if not self._far(overlay, patterns, plan)]
         told = [one for one in ranked if fnmatch.fnmatchcase(one[2].twins.dimension, overlay.dimension)]
         return [plan for *_, plan in sorted(told, key=lambda one: one[:2])]
 
@@ -69,36 +61,25 @@ class Nearness:
         touched = self._touched.get(plan.digest())
         if touched is None:
             return 3
-        if (overlay.surface, overlay.site) != ("*", "*") and self._at(touched, overlay.surface, overlay.site):
+        own = (overlay.surface, overlay.site)
+        if own != ("*", "*") and not touched.isdisjoint(self._like(*own)):
             return 0
-        return 1 if any(self._at(touched, pattern.surface, pattern.site) for pattern in patterns) else 2
+        return 1 if any(not touched.isdisjoint(self._like(p.surface, p.site)) for p in patterns) else 2
 
-    def _at(self, touched: Touched, surface: str, site: str) -> bool:
-        """Whether both globs match something touched."""
-        return all(
-            glob == "*" or not names.isdisjoint(self._like(glob))
-            for glob, names in ((surface, touched.surfaces), (site, touched.functions))
-        )
-
-    def _like(self, glob: str) -> frozenset[str]:
-        found = self._matching.get(glob)
+    def _like(self, surface: str, site: str) -> frozenset[int]:
+        """Numbers of the places that both globs match."""
+        found = self._matching.get((surface, site))
         if found is None:
-            found = self._matching[glob] = frozenset(n for n in self._whole if fnmatch.fnmatchcase(n, glob))
+            pattern = Pattern(surface=surface)
+            surfaces = {one for one in {place[0] for place in self._places} if pattern.matches("*", one, ())}
+            there = [(place[1], number) for place, number in self._places.items() if place[0] in surfaces]
+            if site != "*":
+                at = Pattern(site=site)
+                frames = {frame for frame in {frame for stack, _ in there for frame in stack} if at.stands_at(frame)}
+                there = [(stack, number) for stack, number in there if not frames.isdisjoint(stack)]
+            found = self._matching[surface, site] = frozenset(number for _, number in there)
         return found
 
-    def _beyond(self, toured: frozenset[str]) -> Iterator[Plan]:
-        """Plans that touched what none of these did, each once."""
-        known: set[str] = set()
-        for digest in toured:
-            touched = self._touched.get(digest)
-            if touched is not None:
-                known |= touched.surfaces | touched.functions
-        found = {plan.digest(): plan for name, plan in self._others.items() if name not in known}
-        return iter(found.values())
-
     def _length(self, name: str) -> float:
-        known = self._others.get(name)
+        known = self._shortest.get(name)
         return len(known.steps) if known is not None else float("inf")
-
-    def _once(self, names: Iterable[str]) -> frozenset[str]:
-        return frozenset(self._whole.setdefault(name, name) for name in names)
