@@ -201,10 +201,11 @@ def tour(
     states: Sequence[str] = (EMPTY,),
     third: bool = False,
 ) -> list[Plan]:
-    """Every action with every choice, done by both twins, in both orders and both ways of differing; then every payload
-    that names the other twin, and every family of hostile ids (`harness.impostors`); with `third` everything beside a
-    third tenant (`harness.company`); then, from each further state that a plan may begin with, everything that an entry
-    offers, in one plan an entry.
+    """Every action with every choice, done by both twins, in both orders and both ways of differing, the second time
+    where some of everything lies from earlier days, if the target offers that; then every payload that names the other
+    twin, and every family of hostile ids (`harness.impostors`); with `third` everything beside a third tenant
+    (`harness.company`); then, from each further state that a plan may begin with, everything that an entry offers, in
+    one plan an entry.
 
     It makes reach independent of chance: what a target offers is tried even by the shortest campaign. `claimed` maps
     dimensions to the entries on which cells claim them: there twins differ within one tenant as well. What matters
@@ -223,9 +224,12 @@ def tour(
             if dimension in WITHIN and action.entry not in claimed.get(dimension, ()):
                 continue
             variants, size = list(_variants(action)), TOGETHER * (2 if dimension in WITHIN else 1)
+            # Some choices do nothing where nobody has anything yet: the second time there is something.
+            before = states[1] if dimension == "TA" and len(states) > 1 else EMPTY
             for turn, start in enumerate(range(0, len(variants), size)):
                 for pictures in PICTURES[dimension]:
-                    made.append(_around(action, variants[start : start + size], warm, dimension, pictures, turn))
+                    some = variants[start : start + size]
+                    made.append(_around(action, some, warm, dimension, pictures, turn, before))
     entries = [entry for entry in dict.fromkeys(action.entry for action in actions) if entry != "world"]
     found = [
         _from(state, [a for a in actions if a.entry == entry], warm, *way)
@@ -362,6 +366,7 @@ def _around(
     dimension: str,
     pictures: Literal["equal", "marked"],
     turn: int,
+    before: str = EMPTY,
 ) -> Plan:
     order = ("A", "B") if dimension == "T" else ("B", "A")
     steps: list[Step] = []
@@ -382,9 +387,8 @@ def _around(
     steps.append(Step(entry="world", action="advance", payload={"seconds": 5}, join=True))
     if action.entry in OWN:
         steps.append(Step(entry="world", action="advance", payload={"seconds": 330}, join=True))
-    return Plan(
-        seed=turn, twins=TwinSpec(dimension=dimension, pictures=pictures, seed=turn % TWIN_SEEDS), steps=tuple(steps)
-    )
+    twins = TwinSpec(dimension=dimension, pictures=pictures, seed=turn % TWIN_SEEDS)
+    return Plan(seed=turn, twins=twins, before=before, steps=tuple(steps))
 
 
 def woven(tour: Sequence[Plan], drawn: Sequence[Plan]) -> list[Plan]:

@@ -14,6 +14,7 @@ from fixtures.targets.maimbot_saas_layout import settings
 from fixtures.targets.maimbot_saas_llm import answer
 from fixtures.targets.maimbot_saas_memory import Snapshot
 from fixtures.targets.maimbot_saas_tenants import Owners
+from harness import riskmap
 from harness.errors import TargetError
 from harness.hostile import spec_of
 from harness.plan import Plan, Step
@@ -30,6 +31,7 @@ RULES = {
     "default-fallback",
     "unscoped-constraint",
     "forged-identity",
+    "demanded-absence",
 }
 
 
@@ -102,8 +104,14 @@ def test_overlays_have_unique_names_known_rules_and_items() -> None:
     assert {overlay.rule for overlay in OVERLAYS} <= RULES | {"*"}
     assert all(overlay.rule in RULES for overlay in OVERLAYS if overlay.kind == "fault")
     assert all(overlay.about and (overlay.items or overlay.overlap) for overlay in OVERLAYS)
-    assert sum(overlay.kind == "fault" for overlay in OVERLAYS) >= 8
+    assert sum(overlay.kind == "fault" for overlay in OVERLAYS) >= 40
     assert sum(overlay.kind == "fix" for overlay in OVERLAYS) >= 4
+
+
+def test_faults_stand_for_rows_of_the_map_that_lie_in_this_bot() -> None:
+    items = {item.id: item for item in riskmap.load(MaimbotSaasTarget().risk_map()).items}
+    for overlay in (one for one in OVERLAYS if one.kind == "fault"):
+        assert all(items[name].places.get("maimbot-saas") for name in overlay.items), overlay.name
 
 
 def test_fixes_of_one_surface_speak_of_their_own_code_only() -> None:
