@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 import harness
-from harness import contrast, mapping, pairs, requirement, soundness, strategies
+from harness import contrast, hardness, mapping, pairs, requirement, soundness, strategies
 from harness.assembling import finding_record, item_records, median
 from harness.confirm import confirm
 from harness.controls import measured, try_control
@@ -22,6 +22,7 @@ from harness.finding import Finding
 from harness.inventory import Table
 from harness.judge import judge, proven
 from harness.memory import Stopwatch
+from harness.ordering import Passing
 from harness.plan import Plan
 from harness.pool import Outcome, Pool
 from harness.profiles import PAIRING, Profile, Progress, shared_out
@@ -93,6 +94,8 @@ class Campaign:
         self.surfaces = Surfaces(self.facts)
         self.found: dict[str, Witnessed] = {}
         self.touched: dict[str, frozenset[str]] = {}
+        self.passed: dict[str, frozenset[str]] = {}
+        self.passing = Passing(riskmap, self.facts.name)
         self.pairing = pairs.Pairing()
         self.errors: dict[tuple[str, str, bool], ErrorRecord] = {}
         self.probes: dict[str, bool] = {}
@@ -161,6 +164,10 @@ class Campaign:
     def judge(self, trace: Trace) -> list[Finding]:
         """Findings of one trace under this target's declarations and this risk map's demands."""
         return judge(trace, self.facts, self.demands)
+
+    def items_of(self, finding: Finding) -> tuple[str, ...]:
+        """Ids of the risk items that the finding belongs to."""
+        return attribute(finding, self.riskmap, self.facts.name)
 
     def _hold_map(self) -> None:
         """Hold the risk map against the code that booted: what it names and nobody finds is an error of the map."""
@@ -274,6 +281,7 @@ class Campaign:
         self.surfaces.add(trace)
         if len(self.touched) < TOUCHED:
             self.touched[plan.digest()] = frozenset(access.surface for access in trace.accesses)
+            self.passed[plan.digest()] = self.passing.items(trace)
         findings = self.judge(trace)
         self.clean += not findings
         self.pairing.add(plan, trace, clean=not findings)
@@ -357,14 +365,13 @@ class Campaign:
     def record(self) -> RunRecord:
         """The record of what has happened so far."""
         findings = {fingerprint: w.finding for fingerprint, w in self.found.items()}
-        owners = {
-            fingerprint: attribute(w.finding, self.riskmap, self.facts.name) for fingerprint, w in self.found.items()
-        }
+        owners = {fingerprint: self.items_of(w.finding) for fingerprint, w in self.found.items()}
         matcher = Matcher(self.coverage)
         # What a selection leaves out is claimed all the same.
         whole = load(self.target.risk_map())
         faults = [o for o in self.overlay_records if o.kind == "fault"]
         controls, false_positives = measured(self.overlay_records)
+        hard = hardness.measured(self.overlay_records)
         return RunRecord(
             run=self._info(),
             items=item_records(
@@ -379,6 +386,8 @@ class Campaign:
                 controls=controls, false_positives=false_positives, clean_plans=self.clean,
                 bound95=3 / self.clean if self.clean and not self.found else None,
                 probes=self.probes, overlays=tuple(self.overlay_records), pairs=self.pairing.counts,
+                median_plans=hard.plans, median_steps=hard.steps, median_deviations=hard.deviations,
+                hardest=hard.hardest, astray=hard.astray,
             ),
             performance=Performance(
                 plans_per_second=round(self.progress_rate(), 2), fork_ms=median(self.fork_ms),
@@ -418,5 +427,6 @@ class Campaign:
                          "memory_mib": f"{self.pool.ready.rss_kib / 1024:.0f}",
                          **({"exploration": self.explored} if self.explored else {}),
                          **({"resumed": f"{handed} outcomes are of earlier sittings"} if handed else {})},
+            documented=facts.name in (self.riskmap.documents_of or (facts.name,)),
             interrupted=self.interrupted, started=self.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         )  # fmt: skip

@@ -11,6 +11,7 @@ import msgspec
 
 from harness import pairs
 from harness.finding import Finding
+from harness.ordering import drawn_to, unlike
 from harness.overlap import WITHIN, hunt, speaks_of
 from harness.plan import Plan
 from harness.pool import Pool
@@ -67,8 +68,15 @@ class Ground(Protocol):
     def touched(self) -> Mapping[str, frozenset[str]]:
         """Surfaces a plan (by digest) touched without any overlay."""
 
+    @property
+    def passed(self) -> Mapping[str, frozenset[str]]:
+        """Ids of the items whose places a plan (by digest) came by without any overlay."""
+
     def judge(self, trace: Trace) -> list[Finding]:
         """Findings of one trace."""
+
+    def items_of(self, finding: Finding) -> tuple[str, ...]:
+        """Ids of the risk items that the finding belongs to."""
 
     def shows(self, fingerprint: str, plans: Sequence[Plan], rule: str) -> list[bool]:
         """Of each plan, whether it shows the finding, by that rule."""
@@ -85,29 +93,36 @@ def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: boo
     plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for plan in chosen]
     others: set[str] = set()
     hits: list[tuple[Plan, Finding, str]] = []
+    count = 0
     for start in range(0, len(plans), PORTION):
-        leaky = _tried(ground, overlay, plans[start : start + PORTION], hits, others)
+        played, leaky = _tried(ground, overlay, plans[start : start + PORTION], hits, others)
+        count += played
         # Plain code that leaks there in some other way need not do so on this plan.
         hits = hits or [one for one in leaky[:DOUBTS] if not _without(ground, *one)]
         if hits:
             break
     if not hits:
         detail = f"instead: {'; '.join(sorted(others)[:4])}" if others else "nothing was found"
-        return _overlay_record(overlay, bool(others), False, detail)
-    plan, finding, rule = hits[0]
+        return _overlay_record(overlay, bool(others), False, detail, plans=count)
+    # Of all that one plan shows, what belongs to the items that the fault stands for.
+    plan, finding, rule = next((hit for hit in hits if set(ground.items_of(hit[1])) & set(overlay.items)), hits[0])
     if small:
         plan, _ = shrink(plan, lambda tried: ground.shows(finding.fingerprint, tried, rule))
-    return _overlay_record(overlay, True, True, finding.message, plan)
+    opens = ground.items_of(finding)
+    return _overlay_record(overlay, True, True, finding.message, plan, plans=count, opens=opens)
 
 
 def _tried(
     ground: Ground, overlay: Overlay, plans: Sequence[Plan], hits: list[tuple[Plan, Finding, str]], others: set[str]
-) -> list[tuple[Plan, Finding, str]]:
+) -> tuple[int, list[tuple[Plan, Finding, str]]]:
     """Play `plans` until one shows what the overlay is to show and plain code does not, which goes to `hits`; what else
-    is new goes to `others`. Returns what speaks of the overlay, but plain code is known to show on some plan."""
+    is new goes to `others`. Returns how many plans that took, and what speaks of the overlay, but plain code is known
+    to show on some plan."""
     leaky: list[tuple[Plan, Finding, str]] = []
+    count = 0
     for plan, findings in _each(ground, plans, overlay.rule, stop=lambda: bool(hits)):
-        for finding in findings:
+        count += not hits
+        for finding in findings if not hits or hits[0][0] == plan else ():
             known = ground.found.get(finding.fingerprint)
             fresh = [rule for rule in finding.rules if known is None or rule not in known.finding.rules]
             right = [rule for rule in finding.rules if speaks_of(overlay, finding, (rule,))]
@@ -117,7 +132,7 @@ def _tried(
                 leaky.append((plan, finding, right[0]))
             elif fresh:
                 others.add(f"{fresh[0]} on {finding.surface}")
-    return leaky
+    return count, leaky
 
 
 def _without(ground: Ground, plan: Plan, finding: Finding, rule: str) -> bool:
@@ -128,9 +143,13 @@ def _without(ground: Ground, plan: Plan, finding: Finding, rule: str) -> bool:
 def _hunted(ground: Ground, overlay: Overlay, small: bool) -> OverlayRecord:
     ended = hunt(ground, overlay, ground.target.actions(), within=WITHIN if small else BOUND, small=small)
     if ended.finding is not None:
-        return _overlay_record(overlay, True, True, ended.finding.message, ended.plan)
+        opens = ground.items_of(ended.finding)
+        return _overlay_record(
+            overlay, True, True, ended.finding.message, ended.plan, plans=ended.plans, opens=opens
+        )  # fmt: skip
     detail = f"instead: {'; '.join(ended.instead[:4])}" if ended.instead else "nothing was found"
-    return _overlay_record(overlay, bool(ended.instead), False, f"{detail} in {ended.plans} explored plans")
+    detail += f" in {ended.plans} explored plans"
+    return _overlay_record(overlay, bool(ended.instead), False, detail, plans=ended.plans)
 
 
 def _each(
@@ -143,13 +162,21 @@ def _each(
 
 
 def nearest(ground: Ground, overlay: Overlay, tour: Sequence[Plan]) -> list[Plan]:
-    """The tour, plans that touched the overlay's surface without it first, short ones before long ones."""
+    """The tour, plans that touched the overlay's surface without it first; of these, those that came by the places of
+    its items, unlike ones first (`harness.ordering`)."""
 
-    def far(plan: Plan) -> tuple[bool, int]:
+    def near(plan: Plan) -> bool:
         touched = ground.touched.get(plan.digest(), frozenset())
-        return not any(fnmatch.fnmatchcase(surface, overlay.surface) for surface in touched), len(plan.steps)
+        return any(fnmatch.fnmatchcase(surface, overlay.surface) for surface in touched)
 
-    return sorted(tour, key=far)
+    first, then = [plan for plan in tour if near(plan)], [plan for plan in tour if not near(plan)]
+    return [*ordered(ground, overlay, first), *ordered(ground, overlay, then)]
+
+
+def ordered(ground: Ground, overlay: Overlay, plans: Sequence[Plan]) -> Iterator[Plan]:
+    """`plans`, those that have most to do with the overlay's items first, unlike ones before like ones."""
+    passed = [ground.passed.get(plan.digest(), frozenset()) for plan in plans]
+    return unlike(plans, drawn_to(overlay.items, passed))
 
 
 def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
@@ -210,10 +237,11 @@ def _witnesses(witnessed: Witnessed) -> list[Plan]:
 
 
 def _overlay_record(
-    overlay: Overlay, killed: bool, right: bool, detail: str, plan: Plan | None = None
-) -> OverlayRecord:
+    overlay: Overlay, killed: bool, right: bool, detail: str, plan: Plan | None = None,
+    *, plans: int = 0, opens: tuple[str, ...] = (),
+) -> OverlayRecord:  # fmt: skip
     return OverlayRecord(
         name=overlay.name, kind=overlay.kind, rule=overlay.rule, items=overlay.items, killed=killed, right_rule=right,
         detail=detail, witness=plan.to_json().decode() if plan else "", steps=len(plan.steps) if plan else 0,
-        deviations=len(plan.tape) if plan else 0,
+        deviations=len(plan.tape) if plan else 0, plans=plans, opens=opens,
     )  # fmt: skip
