@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime
 import fnmatch
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 import harness
-from harness import contrast, hardness, mapping, pairs, requirement, soundness, strategies
+from harness import contrast, hardness, mapping, pairs, requirement, sampling, soundness, strategies
 from harness.assembling import finding_record, item_records, median
 from harness.confirm import confirm
 from harness.controls import measured, try_control
@@ -22,7 +22,7 @@ from harness.finding import Finding
 from harness.inventory import Table
 from harness.judge import judge, proven
 from harness.memory import Stopwatch
-from harness.ordering import Passing
+from harness.ordering import Doing, Doings
 from harness.plan import Plan
 from harness.pool import Outcome, Pool
 from harness.profiles import PAIRING, Profile, Progress, shared_out
@@ -32,7 +32,7 @@ from harness.riskmap import RiskMap, load
 from harness.surfaces import Surfaces, unclaimed
 from harness.target import Overlay, Target, states_of
 from harness.trace import Fault, Trace
-from harness.trials import sampled, try_fault, try_fix
+from harness.trials import try_fault, try_fix
 from harness.verdict import Matcher, attribute
 from harness.witness import Witnessed
 
@@ -42,8 +42,8 @@ TURN = 40
 EXPLORING = 0.25
 """Share of the time that exploring has while the tour is under way: what the tour does not reach, nothing does."""
 
-TOUCHED = 400
-"""Plans of which the surfaces they touched are kept, so that a fault is tried on those nearest to it first."""
+REMEMBERED = 400
+"""Plans of which what they did is kept, so that a fault is tried on those nearest to it first."""
 
 
 class Campaign:
@@ -93,9 +93,8 @@ class Campaign:
         self.coverage = Coverage()
         self.surfaces = Surfaces(self.facts)
         self.found: dict[str, Witnessed] = {}
-        self.touched: dict[str, frozenset[str]] = {}
-        self.passed: dict[str, frozenset[str]] = {}
-        self.passing = Passing(riskmap, self.facts.name)
+        self.did: dict[str, frozenset[Doing]] = {}
+        self.doings = Doings(riskmap, self.facts.name)
         self.pairing = pairs.Pairing()
         self.errors: dict[tuple[str, str, bool], ErrorRecord] = {}
         self.probes: dict[str, bool] = {}
@@ -279,9 +278,8 @@ class Campaign:
     def _judge(self, plan: Plan, trace: Trace) -> None:
         self.coverage.add(trace)
         self.surfaces.add(trace)
-        if len(self.touched) < TOUCHED:
-            self.touched[plan.digest()] = frozenset(access.surface for access in trace.accesses)
-            self.passed[plan.digest()] = self.passing.items(trace)
+        if len(self.did) < REMEMBERED:
+            self.did[plan.digest()] = self.doings.of(plan, trace)
         findings = self.judge(trace)
         self.clean += not findings
         self.pairing.add(plan, trace, clean=not findings)
@@ -342,18 +340,23 @@ class Campaign:
         self.progress.plans += 1
         self.report(self.progress)
 
-    def try_overlays(self, tour: Sequence[Plan], only: str = "*", *, small: bool = False) -> None:
+    def try_overlays(
+        self, tour: Sequence[Plan], only: str = "*", *, small: bool = False, shares: sampling.Shares | None = None,
+        kinds: Collection[str] = sampling.KINDS,
+    ) -> None:  # fmt: skip
         """Faults must be found by the rule they name; fixes must make their findings vanish and nothing else. With
-        `small` the witness of each kill is shrunk."""
+        `small` the witness of each kill is shrunk; with `shares` a fixed sample is tried of what `only` matches and is
+        of these `kinds`."""
         late = min(self.watch.elapsed() + self.times.trying, self.times.end)
-        chosen = sampled(self.target.overlays())
+        matching = [o for o in self.target.overlays() if o.kind in kinds and fnmatch.fnmatchcase(o.name, only)]
+        chosen = sampling.ordered(sampling.sample(matching, shares))
+        self.progress.total = len(chosen)
         for index, overlay in enumerate(chosen):
             if self.watch.elapsed() > late:
                 message = f"the time was up with {len(chosen) - index} of {len(chosen)} overlays not tried"
                 self._error("overlays", message, "", False)
                 break
-            if fnmatch.fnmatchcase(overlay.name, only):
-                self.overlay_records.append(self._tried(overlay, tour, small))
+            self.overlay_records.append(self._tried(overlay, tour, small))
             self.progress.plans += 1
             self.report(self.progress)
 

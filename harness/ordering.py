@@ -1,57 +1,60 @@
-"""In which order plans are tried for a fault: those that come by the places it stands for, unlike ones first. Pure.
+"""In which order plans are tried for a fault: short ones that do much where it is, unlike ones first. Pure.
 
-A plan that did not show a fault makes it unlikely that a plan of the same steps does. So each next plan is the one that
-brings most of what was not tried yet for its length; what few plans do counts for more than what nearly all of them do.
+A plan that did not show a fault makes it unlikely that the same steps do so elsewhere. So each next plan is the one
+that brings, for its length, most of what was not tried yet there: where the fault's surface is, and rather where the
+items are that it stands for.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from harness.plan import Plan
 from harness.riskmap import RiskMap
+from harness.target import Overlay
 from harness.trace import Trace
 
 START = 12
 """Steps that a plan's beginning and end cost as much as."""
 
 DRAWN = 3.0
-"""How much more a plan is worth that comes by the rarest of the places meant than one that comes by none."""
-
-Feature = tuple[str, str, str]
+"""How much more it is worth to do something where the fault's items are than elsewhere on its surface."""
 
 
-def features(plan: Plan) -> frozenset[Feature]:
-    """What tells a plan from others: what is done in it, how its twins differ, and what lay there before."""
-    steps = {
-        (step.entry, step.action, msgspec.json.encode(step.payload, order="sorted").decode()) for step in plan.steps
-    }
-    twins = plan.twins
-    around = (("twins", twins.dimension, twins.hostile), ("pictures", twins.pictures, ""), ("before", plan.before, ""))
-    return frozenset((*steps, *around))
+class Doing(msgspec.Struct, frozen=True, array_like=True):
+    """Something that a plan did on a surface: on which entry, by which step (empty: by none), and which items have a
+    place there that speaks of that entry."""
+
+    surface: str
+    entry: str
+    action: str
+    payload: str
+    items: frozenset[str] = frozenset()
 
 
-class Passing:
-    """Which items' places plans came by, on an entry that the item's cells claim."""
+class Doings:
+    """What plans did, held against the places of a risk map."""
 
     def __init__(self, riskmap: RiskMap, target: str) -> None:
         self._items = [(item, item.places[target]) for item in riskmap.items if target in item.places]
         self._known: dict[tuple[str, str, str, tuple[str, ...]], frozenset[str]] = {}
 
-    def items(self, trace: Trace) -> frozenset[str]:
-        """Ids of the items whose places the run came by."""
-        kinds = {(a.sink, a.surface, a.entry, a.stack) for a in trace.accesses if a.step >= 0}
-        found: set[str] = set()
-        for sink, surface, entry, stack in kinds:
-            key = sink, surface, entry, trace.stacks[stack] if 0 <= stack < len(trace.stacks) else ()
-            if key not in self._known:
-                self._known[key] = self._there(*key)
-            found |= self._known[key]
-        return frozenset(found)
+    def of(self, plan: Plan, trace: Trace) -> frozenset[Doing]:
+        """What `plan` did in the run that left `trace`."""
+        kinds = {(a.sink, a.surface, a.entry, a.stack, a.step) for a in trace.accesses if a.step >= -1}
+        found: dict[tuple[str, str, str, str], frozenset[str]] = {}
+        for sink, surface, entry, stack, index in kinds:
+            place = sink, surface, entry, trace.stacks[stack] if 0 <= stack < len(trace.stacks) else ()
+            if place not in self._known:
+                self._known[place] = self._there(*place)
+            did = (surface, entry, *_step(plan, index))
+            found[did] = found.get(did, frozenset()) | self._known[place]
+        return frozenset(Doing(*did, items) for did, items in found.items())
 
     def _there(self, sink: str, surface: str, entry: str, stack: tuple[str, ...]) -> frozenset[str]:
         return frozenset(
@@ -62,28 +65,41 @@ class Passing:
         )
 
 
-def drawn_to(items: Sequence[str], passed: Sequence[frozenset[str]]) -> list[float]:
-    """Of each plan, given the items it came by, how much it has to do with `items`: from 0 to 1 for the one that comes
-    by the rarest of them."""
-    common = Counter(item for ids in passed for item in ids)
-    sums = [sum(1 / common[item] for item in items if item in ids) for ids in passed]
-    most = max(sums, default=0.0)
-    return [one / most if most else 0.0 for one in sums]
+def _step(plan: Plan, index: int) -> tuple[str, str]:
+    if not 0 <= index < len(plan.steps):
+        return "", ""
+    step = plan.steps[index]
+    # Of a call that was found it matters which it is, not with what it was tried.
+    payload = {} if "pick" in step.payload else step.payload
+    return step.action, msgspec.json.encode(payload, order="sorted").decode()
 
 
-def unlike(plans: Sequence[Plan], drawn: Sequence[float]) -> Iterator[Plan]:
-    """`plans`, the most telling first; `drawn` says of each how much it has to do with what is looked for (0 to 1)."""
-    has = [features(plan) for plan in plans]
-    common = Counter(feature for found in has for feature in found)
-    tried: Counter[Feature] = Counter()
-    left = dict.fromkeys(range(len(plans)))
+def nearest(overlay: Overlay, plans: Sequence[Plan], did: Mapping[str, Iterable[Doing]]) -> Iterator[Plan]:
+    """`plans` in the order in which they are tried for the overlay; `did` says what a plan (by digest) does without it.
+    Those that do nothing on its surface come last, short ones first."""
+    surfaces = {doing.surface for doings in did.values() for doing in doings}
+    meant = {surface for surface in surfaces if fnmatch.fnmatchcase(surface, overlay.surface)}
+    items = frozenset(overlay.items)
+    near: dict[int, dict[tuple[str, str, str], float]] = {}
+    for index, plan in enumerate(plans):
+        worths: dict[tuple[str, str, str], float] = {}
+        for doing in did.get(plan.digest(), ()):
+            if doing.surface in meant:
+                what = doing.entry, doing.action, doing.payload
+                worths[what] = max(worths.get(what, 0.0), 1.0 if items.isdisjoint(doing.items) else 1.0 + DRAWN)
+        if worths:
+            twins = plan.twins
+            around = (("twins", twins.dimension, ""), ("pictures", twins.pictures, ""), ("before", plan.before, ""))
+            near[index] = worths | dict.fromkeys(around, 1.0)
+    far = sorted(set(range(len(plans))) - set(near), key=lambda index: len(plans[index].steps))
+    tried: Counter[tuple[str, str, str]] = Counter()
 
     def worth(index: int) -> float:
-        new = sum(1 / (common[feature] * (1 + tried[feature]) ** 2) for feature in has[index])
-        return math.sqrt(new) * (1 + DRAWN * drawn[index]) / (START + len(plans[index].steps))
+        new = sum(weight / (1 + tried[what]) ** 2 for what, weight in near[index].items())
+        return math.sqrt(new) / (START + len(plans[index].steps))
 
-    while left:
-        best = max(left, key=lambda index: (worth(index), -index))
-        del left[best]
-        tried.update(has[best])
+    while near:
+        best = max(near, key=lambda index: (worth(index), -index))
+        tried.update(near.pop(best).keys())
         yield plans[best]
+    yield from (plans[index] for index in far)
