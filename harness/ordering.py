@@ -22,8 +22,9 @@ from harness.trace import Trace
 START = 12
 """Steps that a plan's beginning and end cost as much as."""
 
-DRAWN = 3.0
-"""How much more it is worth to do something where the fault's items are than elsewhere on its surface."""
+ELSEWHERE, ON_SURFACE, BY_ITEMS = 0.05, 1.0, 3.0
+"""What it is worth to do something anywhere; besides, on the fault's surface; besides, where its items are. A fault may
+well show on a surface that nothing touches without it."""
 
 
 class Doing(msgspec.Struct, frozen=True, array_like=True):
@@ -76,30 +77,31 @@ def _step(plan: Plan, index: int) -> tuple[str, str]:
 
 def nearest(overlay: Overlay, plans: Sequence[Plan], did: Mapping[str, Iterable[Doing]]) -> Iterator[Plan]:
     """`plans` in the order in which they are tried for the overlay; `did` says what a plan (by digest) does without it.
-    Those that do nothing on its surface come last, short ones first."""
-    surfaces = {doing.surface for doings in did.values() for doing in doings}
-    meant = {surface for surface in surfaces if fnmatch.fnmatchcase(surface, overlay.surface)}
+    Those of which nothing is known come last."""
     items = frozenset(overlay.items)
-    near: dict[int, dict[tuple[str, str, str], float]] = {}
+    meant: dict[str, bool] = {}
+    left: dict[int, dict[tuple[str, str, str], float]] = {}
     for index, plan in enumerate(plans):
-        worths: dict[tuple[str, str, str], float] = {}
+        twins = plan.twins
+        worths = {("twins", twins.dimension, ""): ELSEWHERE, ("pictures", twins.pictures, ""): ELSEWHERE}
+        worths["before", plan.before, ""] = ELSEWHERE
+        near = 0.0
         for doing in did.get(plan.digest(), ()):
-            if doing.surface in meant:
-                what = doing.entry, doing.action, doing.payload
-                worths[what] = max(worths.get(what, 0.0), 1.0 if items.isdisjoint(doing.items) else 1.0 + DRAWN)
-        if worths:
-            twins = plan.twins
-            around = (("twins", twins.dimension, ""), ("pictures", twins.pictures, ""), ("before", plan.before, ""))
-            near[index] = worths | dict.fromkeys(around, 1.0)
-    far = sorted(set(range(len(plans))) - set(near), key=lambda index: len(plans[index].steps))
+            if doing.surface not in meant:
+                meant[doing.surface] = fnmatch.fnmatchcase(doing.surface, overlay.surface)
+            weight = ELSEWHERE + ON_SURFACE * meant[doing.surface] + BY_ITEMS * (not items.isdisjoint(doing.items))
+            what = doing.entry, doing.action, doing.payload
+            worths[what], near = max(worths.get(what, 0.0), weight), max(near, weight)
+        if near > ELSEWHERE:  # there, who the twins are and what lay there before counts as much as what is done
+            worths |= {what: ON_SURFACE for what in worths if what[0] in ("twins", "pictures", "before")}
+        left[index] = worths if near else {}
     tried: Counter[tuple[str, str, str]] = Counter()
 
     def worth(index: int) -> float:
-        new = sum(weight / (1 + tried[what]) ** 2 for what, weight in near[index].items())
+        new = sum(weight / (1 + tried[what]) ** 2 for what, weight in left[index].items())
         return math.sqrt(new) / (START + len(plans[index].steps))
 
-    while near:
-        best = max(near, key=lambda index: (worth(index), -index))
-        tried.update(near.pop(best).keys())
+    while left:
+        best = max(left, key=lambda index: (worth(index), -len(plans[index].steps), -index))
+        tried.update(left.pop(best).keys())
         yield plans[best]
-    yield from (plans[index] for index in far)

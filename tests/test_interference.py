@@ -67,6 +67,7 @@ SHOWS: dict[str, tuple[Step, ...]] = {
     "busy-for-all": AT_ONCE,
     "names-from-one-list": NOTES,
     "one-tag-for-all": NOTES,
+    "typing-sign-for-all": (step("B", "mention"), step("A", "mention", gap=9), wait(12)),
 }
 
 SAYS = (("mention", "{message}"), ("command", "/note {command}"), ("text", "{name} says {message}"))
