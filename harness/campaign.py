@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 import harness
-from harness import contrast, hardness, mapping, pairs, requirement, sampling, soundness, strategies
+from harness import contrast, hardness, mapping, pairs, requirement, sampling, soundness, strategies, topping
 from harness.assembling import finding_record, item_records, median
 from harness.confirm import confirm
 from harness.controls import measured, try_control
@@ -31,6 +31,7 @@ from harness.requirement import Evidence, Requirement
 from harness.riskmap import RiskMap, load
 from harness.surfaces import Surfaces, unclaimed
 from harness.target import Overlay, Target, states_of
+from harness.topping import Topping
 from harness.trace import Fault, Trace
 from harness.trials import try_fault, try_fix
 from harness.verdict import Matcher, attribute
@@ -91,6 +92,7 @@ class Campaign:
         # Where one process plays all plans, what it keeps from the first of a pair would tell in the second.
         self.reserved = self.times.plans * PAIRING if pool.fork and profile.pairs else 0.0
         self.coverage = Coverage()
+        self.topping = Topping(riskmap, self.facts)
         self.surfaces = Surfaces(self.facts)
         self.found: dict[str, Witnessed] = {}
         self.did: dict[str, frozenset[Doing]] = {}
@@ -125,10 +127,10 @@ class Campaign:
             memory.check(*course)
         asked = requirement.plans(self.requirements, self.facts.name, actions)
         ways = strategies.ways(claimed)
-        exploring = int(self.profile.plans * SHARE)
+        exploring, again = int(self.profile.plans * SHARE), int(self.profile.plans * topping.SHARE)
         drawn = strategies.generate(
             actions,
-            self.profile.plans - exploring,
+            self.profile.plans - exploring - again,
             self.seed,
             ways,
             hostile=self.facts.hostile,
@@ -144,8 +146,8 @@ class Campaign:
             self.tables = self.pool.survey(Plan()).tables
         self.pool.tick = lambda: self.report(self.progress)
         try:
-            self._phase("plans", len(plans) + exploring)
-            self._play(plans, explorer, exploring)
+            self._phase("plans", len(plans) + exploring + again)
+            self._play(plans, explorer, exploring, again)
             self._pair()
             self._recover()
             self._fold()
@@ -228,14 +230,17 @@ class Campaign:
                     if finding.fingerprint not in self.found:
                         self._keep(finding, plan, trace)
 
-    def _play(self, plans: Sequence[Plan], explorer: Explorer, exploring: int) -> None:
+    def _play(self, plans: Sequence[Plan], explorer: Explorer, exploring: int, again: int) -> None:
         """Plans in turns with `exploring` plans of the explorer's, so that a campaign cut short has some of each. While
-        the tour goes on, exploring has `EXPLORING` of the time at most; what is left of it then comes at the end."""
+        the tour goes on, exploring has `EXPLORING` of the time at most; what is left of it then comes at the end, after
+        at most `again` plans for cells that were reached too seldom."""
         began = self.watch.elapsed()
         self.pool.late = self._late
         turns = -(-len(plans) // TURN)
         spent, left = 0.0, exploring
         for turn in range(turns + 1):
+            if turn == turns:
+                self._take(self.pool.map(map(self._lay, self.topping.chosen(again))), began)
             some = map(self._lay, plans[turn * TURN : (turn + 1) * TURN])
             self._take(self.pool.map(some), began)
             now = self.watch.elapsed()
@@ -277,6 +282,7 @@ class Campaign:
 
     def _judge(self, plan: Plan, trace: Trace) -> None:
         self.coverage.add(trace)
+        self.topping.add(plan, trace)
         self.surfaces.add(trace)
         if len(self.did) < REMEMBERED:
             self.did[plan.digest()] = self.doings.of(plan, trace)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from harness.plan import Plan
+from harness.plan import Plan, Step
 from harness.riskmap import RiskMap
 from harness.target import Overlay
 from harness.trace import Trace
@@ -25,6 +25,10 @@ START = 12
 ELSEWHERE, ON_SURFACE, BY_ITEMS = 0.05, 1.0, 3.0
 """What it is worth to do something anywhere; besides, on the fault's surface; besides, where its items are. A fault may
 well show on a surface that nothing touches without it."""
+
+
+AROUND = {"twins": BY_ITEMS, "pictures": ON_SURFACE, "before": ON_SURFACE, "world": ON_SURFACE}
+"""What else tells plans apart, by kind: how much it is worth where a fault is."""
 
 
 class Doing(msgspec.Struct, frozen=True, array_like=True):
@@ -67,9 +71,10 @@ class Doings:
 
 
 def _step(plan: Plan, index: int) -> tuple[str, str]:
-    if not 0 <= index < len(plan.steps):
-        return "", ""
-    step = plan.steps[index]
+    return _did(plan.steps[index]) if 0 <= index < len(plan.steps) else ("", "")
+
+
+def _did(step: Step) -> tuple[str, str]:
     # Of a call that was found it matters which it is, not with what it was tried.
     payload = {} if "pick" in step.payload else step.payload
     return step.action, msgspec.json.encode(payload, order="sorted").decode()
@@ -84,7 +89,11 @@ def nearest(overlay: Overlay, plans: Sequence[Plan], did: Mapping[str, Iterable[
     for index, plan in enumerate(plans):
         twins = plan.twins
         worths = {("twins", twins.dimension, ""): ELSEWHERE, ("pictures", twins.pictures, ""): ELSEWHERE}
+        if twins.hostile:
+            worths["twins", "", twins.hostile] = ELSEWHERE
         worths["before", plan.before, ""] = ELSEWHERE
+        # What happens around the bot touches nothing by itself; time passes in most plans.
+        worths |= {(step.entry, *_did(step)): ELSEWHERE for step in plan.steps if step.entry == "world"}
         near = 0.0
         for doing in did.get(plan.digest(), ()):
             if doing.surface not in meant:
@@ -92,8 +101,8 @@ def nearest(overlay: Overlay, plans: Sequence[Plan], did: Mapping[str, Iterable[
             weight = ELSEWHERE + ON_SURFACE * meant[doing.surface] + BY_ITEMS * (not items.isdisjoint(doing.items))
             what = doing.entry, doing.action, doing.payload
             worths[what], near = max(worths.get(what, 0.0), weight), max(near, weight)
-        if near > ELSEWHERE:  # there, who the twins are and what lay there before counts as much as what is done
-            worths |= {what: ON_SURFACE for what in worths if what[0] in ("twins", "pictures", "before")}
+        if near > ELSEWHERE:  # there, that counts as much as what is done, and who the twins are counts for more
+            worths |= {what: AROUND[what[0]] for what in worths if what[0] in AROUND and what[1] != "advance"}
         left[index] = worths if near else {}
     tried: Counter[tuple[str, str, str]] = Counter()
 
