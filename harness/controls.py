@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
+from itertools import islice
 
 from harness.ordering import nearest
 from harness.plan import Plan
@@ -19,10 +20,10 @@ def try_control(ground: Ground, control: Overlay, tour: Sequence[Plan]) -> Overl
     """Whether nothing is found under the control that plain code does not show, on the plans of the tour nearest to
     its surface. The record is ``killed`` where both twins reached the surface (else silence says nothing) and has its
     ``right_rule`` where no rule spoke; its witness is the first plan that showed something."""
-    plans = [reseeded(plan, ground.seed, control) for plan in nearest(control, tour, ground.did)]
+    chosen = nearest(control, tour, ground.did)
     reached: set[str] = set()
-    for start in range(0, len(plans), PORTION):
-        for plan, outcome in zip(plans[start:], ground.pool.map(plans[start : start + PORTION]), strict=False):
+    while plans := [reseeded(plan, ground.seed, control) for plan in islice(chosen, PORTION)]:
+        for plan, outcome in zip(plans, ground.pool.map(plans), strict=True):
             if outcome.trace is None:
                 return _record(control, False, False, f"a plan did not end: {outcome.status}: {outcome.detail}", plan)
             reached |= _twins_at(control, outcome.trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Protocol
 
 import msgspec
@@ -71,11 +72,10 @@ def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: boo
         return _hunted(ground, overlay, small)
     paired = overlay.rule == RULE
     # A pair costs as much as two plans: the tour is taken in its own order, what matters most first.
-    chosen = ground.pairing.both_ways(tour) if paired else list(nearest(overlay, tour, ground.did))
-    plans = [reseeded(plan, ground.seed, overlay) for plan in chosen]
+    chosen = iter(ground.pairing.both_ways(tour)) if paired else nearest(overlay, tour, ground.did)
     tally = _Tally(ground, overlay)
-    for start in range(0, len(plans), PORTION):
-        leaky = _tried(ground, overlay, plans[start : start + PORTION], tally)
+    while plans := [reseeded(plan, ground.seed, overlay) for plan in islice(chosen, PORTION)]:
+        leaky = _tried(ground, overlay, plans, tally)
         # Plain code that leaks there in some other way need not do so on this plan.
         if not tally.hits:
             tally.hits += [one for one in leaky[:DOUBTS] if not _without(ground, *one)]
