@@ -143,8 +143,9 @@ def overlays(
                 tour = strategies.tour(
                     actions, claimed, target.facts().hostile, states_of(target), target.facts().third
                 )
+                # A sample is there to be quick: what its faults took is told of the plans as they were found.
                 shares = SAMPLES.get(profile) if only == "*" else None
-                campaign.try_overlays(tour, only, small=True, shares=shares, kinds=kind or KINDS)
+                campaign.try_overlays(tour, only, small=shares is None, shares=shares, kinds=kind or KINDS)
         except KeyboardInterrupt:
             interrupted = True
         records = campaign.overlay_records

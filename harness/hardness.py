@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from harness.record import OverlayRecord
+from harness.rules.interference import RULE as INTERFERENCE
 
 NAMED = 10
 """Faults that are named as the hardest."""
@@ -38,10 +39,11 @@ def measured(records: Sequence[OverlayRecord]) -> Hardness:
 
 
 def astray(record: OverlayRecord) -> bool:
-    """Whether a fault that stands for items was found by what belongs to none of these."""
-    return (
-        record.kind == "fault" and record.right_rule and bool(record.items) and not set(record.items) & {*record.opens}
-    )
+    """Whether a fault that stands for items was found by what belongs to none of these. What one twin feels of the
+    other (interference) shows wherever it looks, which says nothing of where it came from."""
+    if record.kind != "fault" or not record.right_rule or record.rule == INTERFERENCE:
+        return False
+    return bool(record.items) and {*record.opens}.isdisjoint(record.items)
 
 
 def _middle(values: Sequence[int]) -> int | None:

@@ -102,7 +102,7 @@ class _Tally:
 
     def __init__(self, ground: Ground, overlay: Overlay) -> None:
         self.ground = ground
-        self.items = frozenset(overlay.items)
+        self.items = frozenset(overlay.items if overlay.rule != RULE else ())
         self.plans: list[Plan] = []
         self.hits: list[Hit] = []
         self.others: set[str] = set()

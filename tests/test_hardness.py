@@ -32,5 +32,6 @@ def test_a_kill_that_belongs_to_none_of_the_faults_items_is_astray() -> None:
         fault("astray", 1, items=("a",), opens=("c",)),
         fault("nowhere", 1, items=("a",)),
         fault("of-no-item", 1, opens=("c",)),
+        fault("felt", 1, items=("a",), rule="interference"),
     ]
     assert hardness.measured(made).astray == ("astray", "nowhere")
