@@ -18,6 +18,7 @@ from harness.confirm import confirm
 from harness.finding import Finding
 from harness.judge import judge
 from harness.memory import Stopwatch
+from harness.ordering import Doing
 from harness.pairs import Pair
 from harness.plan import Plan, Step
 from harness.pool import Pool
@@ -172,12 +173,16 @@ class Ground:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.found: dict[str, Witnessed] = {}
-        self.touched: dict[str, frozenset[str]] = {}
+        self.did: dict[str, frozenset[Doing]] = {}
         self.pairing = pairs.Pairing()
+        self.seed = 0
         self.watch = Stopwatch()
 
     def judge(self, trace: Trace) -> list[Finding]:
         return of(trace)
+
+    def items_of(self, finding: Finding) -> tuple[str, ...]:
+        return ()
 
     def shows(self, fingerprint: str, plans: list[Plan], rule: str) -> list[bool]:
         played = pairs.judged(self.pool, plans, FACTS, of, rule=rule, variants=("alone",))
