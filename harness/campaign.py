@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime
 import fnmatch
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 import harness
-from harness import contrast, mapping, pairs, requirement, soundness, strategies
+from harness import contrast, hardness, mapping, pairs, requirement, sampling, soundness, strategies, topping
 from harness.assembling import finding_record, item_records, median
 from harness.confirm import confirm
 from harness.controls import measured, try_control
@@ -23,6 +23,7 @@ from harness.inventory import Table
 from harness.judge import judge, proven
 from harness.memory import Stopwatch
 from harness.nearness import Nearness
+from harness.ordering import Doing, Doings
 from harness.plan import Plan
 from harness.pool import Outcome, Pool
 from harness.profiles import PAIRING, Profile, Progress, shared_out
@@ -31,8 +32,9 @@ from harness.requirement import Evidence, Requirement
 from harness.riskmap import RiskMap, load
 from harness.surfaces import Surfaces, unclaimed
 from harness.target import Overlay, Target, states_of
+from harness.topping import Topping
 from harness.trace import Fault, Trace
-from harness.trials import sampled, try_fault, try_fix
+from harness.trials import try_fault, try_fix
 from harness.verdict import Matcher, attribute
 from harness.witness import Witnessed
 
@@ -88,9 +90,12 @@ class Campaign:
         # Where one process plays all plans, what it keeps from the first of a pair would tell in the second.
         self.reserved = self.times.plans * PAIRING if pool.fork and profile.pairs else 0.0
         self.coverage = Coverage()
+        self.topping = Topping(riskmap, self.facts)
         self.surfaces = Surfaces(self.facts)
         self.found: dict[str, Witnessed] = {}
         self.touched = Nearness()
+        self.did: dict[str, frozenset[Doing]] = {}
+        self.doings = Doings(riskmap, self.facts.name)
         self.pairing = pairs.Pairing()
         self.errors: dict[tuple[str, str, bool], ErrorRecord] = {}
         self.probes: dict[str, bool] = {}
@@ -122,10 +127,10 @@ class Campaign:
             memory.check(*course)
         asked = requirement.plans(self.requirements, self.facts.name, actions)
         ways = strategies.ways(claimed)
-        exploring = int(self.profile.plans * SHARE)
+        exploring, again = int(self.profile.plans * SHARE), int(self.profile.plans * topping.SHARE)
         drawn = strategies.generate(
             actions,
-            self.profile.plans - exploring,
+            self.profile.plans - exploring - again,
             self.seed,
             ways,
             hostile=self.facts.hostile,
@@ -141,8 +146,8 @@ class Campaign:
             self.tables = self.pool.survey(Plan()).tables
         self.pool.tick = lambda: self.report(self.progress)
         try:
-            self._phase("plans", len(plans) + exploring)
-            self._play(plans, explorer, exploring)
+            self._phase("plans", len(plans) + exploring + again)
+            self._play(plans, explorer, exploring, again)
             self._pair()
             self._recover()
             self._fold()
@@ -160,6 +165,10 @@ class Campaign:
     def judge(self, trace: Trace) -> list[Finding]:
         """Findings of one trace under this target's declarations and this risk map's demands."""
         return judge(trace, self.facts, self.demands)
+
+    def items_of(self, finding: Finding) -> tuple[str, ...]:
+        """Ids of the risk items that the finding belongs to."""
+        return attribute(finding, self.riskmap, self.facts.name)
 
     def _hold_map(self) -> None:
         """Hold the risk map against the code that booted: what it names and nobody finds is an error of the map."""
@@ -221,14 +230,17 @@ class Campaign:
                     if finding.fingerprint not in self.found:
                         self._keep(finding, plan, trace)
 
-    def _play(self, plans: Sequence[Plan], explorer: Explorer, exploring: int) -> None:
+    def _play(self, plans: Sequence[Plan], explorer: Explorer, exploring: int, again: int) -> None:
         """Plans in turns with `exploring` plans of the explorer's, so that a campaign cut short has some of each. While
-        the tour goes on, exploring has `EXPLORING` of the time at most; what is left of it then comes at the end."""
+        the tour goes on, exploring has `EXPLORING` of the time at most; what is left of it then comes at the end, after
+        at most `again` plans for cells that were reached too seldom."""
         began = self.watch.elapsed()
         self.pool.late = self._late
         turns = -(-len(plans) // TURN)
         spent, left = 0.0, exploring
         for turn in range(turns + 1):
+            if turn == turns:
+                self._take(self.pool.map(map(self._lay, self.topping.chosen(again))), began)
             some = map(self._lay, plans[turn * TURN : (turn + 1) * TURN])
             self._take(self.pool.map(some), began)
             now = self.watch.elapsed()
@@ -270,8 +282,10 @@ class Campaign:
 
     def _judge(self, plan: Plan, trace: Trace) -> None:
         self.coverage.add(trace)
+        self.topping.add(plan, trace)
         self.surfaces.add(trace)
-        self.touched.add(plan, trace)
+        if self.touched.add(plan, trace):
+            self.did[plan.digest()] = self.doings.of(plan, trace)
         findings = self.judge(trace)
         self.clean += not findings
         self.pairing.add(plan, trace, clean=not findings)
@@ -332,18 +346,23 @@ class Campaign:
         self.progress.plans += 1
         self.report(self.progress)
 
-    def try_overlays(self, tour: Sequence[Plan], only: str = "*", *, small: bool = False) -> None:
+    def try_overlays(
+        self, tour: Sequence[Plan], only: str = "*", *, small: bool = False, shares: sampling.Shares | None = None,
+        kinds: Collection[str] = sampling.KINDS,
+    ) -> None:  # fmt: skip
         """Faults must be found by the rule they name; fixes must make their findings vanish and nothing else. With
-        `small` the witness of each kill is shrunk."""
+        `small` the witness of each kill is shrunk; with `shares` a fixed sample is tried of what `only` matches and is
+        of these `kinds`."""
         late = min(self.watch.elapsed() + self.times.trying, self.times.end)
-        chosen = sampled(self.target.overlays())
+        matching = [o for o in self.target.overlays() if o.kind in kinds and fnmatch.fnmatchcase(o.name, only)]
+        chosen = sampling.ordered(sampling.sample(matching, shares))
+        self.progress.total = len(chosen)
         for index, overlay in enumerate(chosen):
             if self.watch.elapsed() > late:
                 message = f"the time was up with {len(chosen) - index} of {len(chosen)} overlays not tried"
                 self._error("overlays", message, "", False)
                 break
-            if fnmatch.fnmatchcase(overlay.name, only):
-                self.overlay_records.append(self._tried(overlay, tour, small))
+            self.overlay_records.append(self._tried(overlay, tour, small))
             self.progress.plans += 1
             self.report(self.progress)
 
@@ -355,14 +374,13 @@ class Campaign:
     def record(self) -> RunRecord:
         """The record of what has happened so far."""
         findings = {fingerprint: w.finding for fingerprint, w in self.found.items()}
-        owners = {
-            fingerprint: attribute(w.finding, self.riskmap, self.facts.name) for fingerprint, w in self.found.items()
-        }
+        owners = {fingerprint: self.items_of(w.finding) for fingerprint, w in self.found.items()}
         matcher = Matcher(self.coverage)
         # What a selection leaves out is claimed all the same.
         whole = load(self.target.risk_map())
         faults = [o for o in self.overlay_records if o.kind == "fault"]
         controls, false_positives = measured(self.overlay_records)
+        hard = hardness.measured(self.overlay_records)
         return RunRecord(
             run=self._info(),
             items=item_records(
@@ -377,6 +395,8 @@ class Campaign:
                 controls=controls, false_positives=false_positives, clean_plans=self.clean,
                 bound95=3 / self.clean if self.clean and not self.found else None,
                 probes=self.probes, overlays=tuple(self.overlay_records), pairs=self.pairing.counts,
+                median_plans=hard.plans, median_steps=hard.steps, median_deviations=hard.deviations,
+                hardest=hard.hardest, astray=hard.astray,
             ),
             performance=Performance(
                 plans_per_second=round(self.progress_rate(), 2), fork_ms=median(self.fork_ms),
@@ -416,5 +436,6 @@ class Campaign:
                          "memory_mib": f"{self.pool.ready.rss_kib / 1024:.0f}",
                          **({"exploration": self.explored} if self.explored else {}),
                          **({"resumed": f"{handed} outcomes are of earlier sittings"} if handed else {})},
+            documented=facts.name in (self.riskmap.documents_of or (facts.name,)),
             interrupted=self.interrupted, started=self.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         )  # fmt: skip

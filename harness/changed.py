@@ -224,7 +224,7 @@ def affected_items(
 
 def chosen(riskmap: RiskMap, ids: Collection[str]) -> RiskMap:
     """The map of these items only."""
-    return RiskMap(items=tuple(item for item in riskmap.items if item.id in ids))
+    return msgspec.structs.replace(riskmap, items=tuple(item for item in riskmap.items if item.id in ids))
 
 
 def package_of(root: Path, packages: Sequence[str]) -> str:

@@ -5,25 +5,24 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
-
-import msgspec
+from itertools import islice
 
 from harness.plan import Plan
 from harness.record import OverlayRecord
 from harness.rules._evidence import TWINS, Evidence
 from harness.target import Overlay
 from harness.trace import Trace
-from harness.trials import PORTION, Ground, nearest
+from harness.trials import PORTION, Ground, candidates, reseeded
 
 
 def try_control(ground: Ground, control: Overlay, tour: Sequence[Plan]) -> OverlayRecord:
     """Whether nothing is found under the control that plain code does not show, on the plans of the tour nearest to
     its surface. The record is ``killed`` where both twins reached the surface (else silence says nothing) and has its
     ``right_rule`` where no rule spoke; its witness is the first plan that showed something."""
-    plans = [msgspec.structs.replace(plan, overlays=(control.name,)) for plan in nearest(ground, control, tour)]
+    chosen = candidates(ground, control, tour)
     reached: set[str] = set()
-    for start in range(0, len(plans), PORTION):
-        for plan, outcome in zip(plans[start:], ground.pool.map(plans[start : start + PORTION]), strict=False):
+    while plans := [reseeded(plan, ground.seed, control) for plan in islice(chosen, PORTION)]:
+        for plan, outcome in zip(plans, ground.pool.map(plans), strict=True):
             if outcome.trace is None:
                 return _record(control, False, False, f"a plan did not end: {outcome.status}: {outcome.detail}", plan)
             reached |= _twins_at(control, outcome.trace)

@@ -13,6 +13,9 @@ from harness.trace import Trace
 Place = tuple[str, tuple[str, ...]]
 """A surface and the bot's frames (``path:function``) under which it was touched."""
 
+FAR = 2
+"""How far a plan is that touched neither a fault's place (0) nor one of its rows (1)."""
+
 
 class Nearness:
     """Of the plans of the tour, what each touched; of the others those that touched what no plan of the tour did. Say
@@ -30,8 +33,8 @@ class Nearness:
         """These are the tour's plans."""
         self._tour = frozenset(plan.digest() for plan in tour)
 
-    def add(self, plan: Plan, trace: Trace) -> None:
-        """Keep what the plan touched."""
+    def add(self, plan: Plan, trace: Trace) -> bool:
+        """Keep what the plan touched; false where there is nothing to keep, for it is no plan to try a fault on."""
         digest, toured = plan.digest(), plan.digest() in self._tour
         places = {(access.surface, access.stack) for access in trace.accesses}
         met = [(surface, trace.stacks[stack] if stack >= 0 else ()) for surface, stack in places]
@@ -44,27 +47,31 @@ class Nearness:
         if toured or names:
             self._matching.clear()
             self._touched[digest] = frozenset(self._places.setdefault(one, len(self._places)) for one in met)
+        return toured or bool(names)
 
-    def order(self, overlay: Overlay, riskmap: RiskMap, target: str, tour: Iterable[Plan]) -> list[Plan]:
-        """Plans to try the fault on: those of the tour that touched its place first, then those that touched a place of
-        a row it stands for, and short ones before long ones. Other plans come in where they touched its place. Left
-        out are plans whose twins differ in what its findings never do."""
+    def split(
+        self, overlay: Overlay, riskmap: RiskMap, target: str, tour: Iterable[Plan]
+    ) -> tuple[list[Plan], list[Plan]]:
+        """Plans to try the fault on. The near ones: those of the tour that touched its place, then those that touched a
+        place of a row it stands for; and the others. Short ones come before long ones. Other plans than the tour's come
+        in where they touched its place. Left out are plans whose twins differ in what its findings never do."""
         mine = set(overlay.items)
         patterns = [p for item in riskmap.items if item.id in mine for p in item.places.get(target, ())]
         beyond = {plan.digest(): plan for name, plan in self._shortest.items() if name not in self._known}
         ranked = [(self._far(overlay, patterns, plan), len(plan.steps), plan) for plan in tour]
         ranked += [(0, len(plan.steps), plan) for plan in beyond.values() if not self._far(overlay, patterns, plan)]
         told = [one for one in ranked if fnmatch.fnmatchcase(one[2].twins.dimension, overlay.dimension)]
-        return [plan for *_, plan in sorted(told, key=lambda one: one[:2])]
+        told.sort(key=lambda one: one[:2])
+        return [plan for far, _, plan in told if far < FAR], [plan for far, _, plan in told if far >= FAR]
 
     def _far(self, overlay: Overlay, patterns: Sequence[Pattern], plan: Plan) -> int:
         touched = self._touched.get(plan.digest())
         if touched is None:
-            return 3
+            return FAR + 1
         own = (overlay.surface, overlay.site)
         if own != ("*", "*") and not touched.isdisjoint(self._like(*own)):
             return 0
-        return 1 if any(not touched.isdisjoint(self._like(p.surface, p.site)) for p in patterns) else 2
+        return 1 if any(not touched.isdisjoint(self._like(p.surface, p.site)) for p in patterns) else FAR
 
     def _like(self, surface: str, site: str) -> frozenset[int]:
         """Numbers of the places that both globs match."""

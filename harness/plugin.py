@@ -27,7 +27,6 @@ from harness.finding import Finding
 from harness.pool import Pool
 from harness.profiles import PROFILES
 from harness.record import RunRecord
-from harness.riskmap import RiskMap
 from harness.target import Target
 from harness.verdict import attribute
 
@@ -224,7 +223,7 @@ def _campaign(config: pytest.Config, wanted: set[tuple[str, str]]) -> _Kept:
     spec, target = _target(config)
     target.version()
     whole = riskmap.load(target.risk_map())
-    chosen = RiskMap(items=tuple(item for item in whole.items if (ITEM, item.id) in wanted))
+    chosen = msgspec.structs.replace(whole, items=tuple(item for item in whole.items if (ITEM, item.id) in wanted))
     asked = [one for one in requirement.beside(target.risk_map()) if (REQUIREMENT, one.id) in wanted]
     ids = {item.id for item in chosen.items}
     name = target.facts().name

@@ -15,7 +15,8 @@ VerdictName = Literal["open", "closed", "inert", "not_exercised", "not_applicabl
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What ran, on what, and when: `started` is UTC, ISO 8601 to the second, empty in records of before there was one.
-    `seconds` is wall time. `hidden`, `shared` and `regions` are what the target declares."""
+    `seconds` is wall time. `hidden`, `shared` and `regions` are what the target declares. `documented` is false where
+    the documents that the risk map quotes speak of another bot."""
 
     target: str
     target_version: str
@@ -34,6 +35,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     interrupted: bool = False
     started: str = ""
+    documented: bool = True
 
 
 class CellRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +157,9 @@ class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):
 class OverlayRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What an overlay showed. `killed`: a fault was found (a fix made its finding vanish); `right_rule`: by the rule
     it names (the fix left everything else as it was). Of a control: both twins reached it; no rule spoke. `closes` are
-    the findings of a fix that vanished under it."""
+    the findings of a fix that vanished under it. `plans` were played under the overlay until it was decided (as pairs
+    where the rule holds runs against each other); `opens` are the items that the finding which killed a fault belongs
+    to."""
 
     name: str
     kind: str
@@ -168,13 +172,17 @@ class OverlayRecord(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 0
     deviations: int = 0
     closes: tuple[str, ...] = ()
+    plans: int = 0
+    opens: tuple[str, ...] = ()
 
 
 class Soundness(msgspec.Struct, frozen=True, kw_only=True):
     """How far the harness can be believed. `bound95` is 3/n for n clean plans without a false positive.
     `controls` (odd but right behaviours tried) and `false_positives` are None where a run did not measure them.
     `pairs` counts ``plans`` that were played as pairs, and how often that was ``equal``, ``moved``, ``explained``,
-    ``differs`` or ``lost`` (`harness.pairs.Pair`)."""
+    ``differs`` or ``lost`` (`harness.pairs.Pair`). `median_plans` were played until a fault was found,
+    `median_steps` and `median_deviations` has what shows it (None: no fault was found); `hardest` names the faults that
+    took the most, `astray` those that were found only by what belongs to none of the items they stand for."""
 
     faults: int = 0
     killed: int = 0
@@ -186,6 +194,11 @@ class Soundness(msgspec.Struct, frozen=True, kw_only=True):
     probes: dict[str, bool] = {}
     overlays: tuple[OverlayRecord, ...] = ()
     pairs: dict[str, int] = {}
+    median_plans: int | None = None
+    median_steps: int | None = None
+    median_deviations: int | None = None
+    hardest: tuple[str, ...] = ()
+    astray: tuple[str, ...] = ()
 
 
 class Performance(msgspec.Struct, frozen=True, kw_only=True):

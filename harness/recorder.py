@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from harness.failures import Failures
 from harness.flow import FLOW, identity
+from harness.placing import place
 from harness.principal import MISSING, SHARED, Label, Twins
 from harness.trace import Access, Fault, Mark, Site
 
@@ -218,6 +219,13 @@ class Recorder:
                 return Site(known.file, frame.f_lineno, code.co_qualname)
             frame = frame.f_back
         return NOWHERE
+
+    def adopt(self, value: Any, former: Any) -> None:
+        """`value` replaces `former` in the bot: where that is a function of the bot's, so is this from now on."""
+        function = place(value, former, lambda file: self._short(file) is not None)
+        if function is not None:
+            names = function.__globals__
+            self._spaces[identity(names)] = names, True
 
     def _where(self) -> tuple[Site, int]:
         """The innermost frame of the bot that is not plumbing, and the interned stack of all its frames."""

@@ -108,9 +108,11 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RiskMap(msgspec.Struct, frozen=True, kw_only=True):
-    """All items, in the order of the documents."""
+    """All items, in the order of the documents. `documents_of` names the targets whose documents they quote (empty:
+    every target's)."""
 
     items: tuple[RiskItem, ...]
+    documents_of: tuple[str, ...] = ()
     schema: str = RISK_MAP_SCHEMA
 
     def select(self, pattern: str) -> RiskMap:
@@ -119,7 +121,7 @@ class RiskMap(msgspec.Struct, frozen=True, kw_only=True):
         chosen = tuple(item for item in self.items if any(fnmatch.fnmatchcase(item.id, glob) for glob in globs))
         if not chosen:
             raise UsageError(f"no risk item matches {pattern!r}; `isolation items` lists the ids")
-        return RiskMap(items=chosen)
+        return RiskMap(items=chosen, documents_of=self.documents_of)
 
     def demands(self, target: str) -> tuple[Demand, ...]:
         """What must never be written in the bot of that name, and what it keeps apart within one tenant."""

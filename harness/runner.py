@@ -126,7 +126,6 @@ class _Run:
         self.twins, self.scanner = rig.twins(plan.twins)
         self.records: dict[int, StepRecord] = {}
         self.tasks: dict[int, asyncio.Task[Any]] = {}
-        self.patcher = Patcher()
         reseed(plan.seed)  # until there is a recorder that can say whom the code acts for
         self.clock = VirtualClock(rig.epoch)
         self.clock.show()
@@ -142,6 +141,7 @@ class _Run:
             self.loop.time,
             rig.facts.plumbing,
         )
+        self.patcher = Patcher(self.recorder.adopt)
         self.descents = Descents()
         self.recorder.parting = self.descents.note
         if choices:

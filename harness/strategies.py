@@ -384,6 +384,9 @@ def _around(
         steps.append(pause)
         steps += [Step(entry=action.entry, action=action.name, who=who, payload=payload) for who in reversed(order)]
         steps.append(pause)
+    if action.entry == "world" and warm is not None:  # what it changed shows in what comes after
+        first = next(_variants(warm))
+        steps += [Step(entry=warm.entry, action=warm.name, who=who, payload=first, gap=0.05) for who in order]
     steps.append(Step(entry="world", action="advance", payload={"seconds": 5}, join=True))
     if action.entry in OWN:
         steps.append(Step(entry="world", action="advance", payload={"seconds": 330}, join=True))

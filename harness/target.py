@@ -134,9 +134,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Patcher:
-    """Applies attribute patches and can take them back (overlays, replaced parts)."""
+    """Applies attribute patches and can take them back (overlays, replaced parts). `adopt` is told of each: the new
+    value and the former one."""
 
-    def __init__(self) -> None:
+    def __init__(self, adopt: Callable[[Any, Any], None] = lambda value, former: None) -> None:
+        self._adopt = adopt
         self._undo: list[tuple[Any, str, Any, bool]] = []
 
     def set(self, holder: Any, name: str, value: Any) -> Any:
@@ -144,6 +146,7 @@ class Patcher:
         missing = object()
         own = vars(holder).get(name, missing) if hasattr(holder, "__dict__") else missing
         former = getattr(holder, name)
+        self._adopt(value, former)
         self._undo.append((holder, name, own, own is missing))
         setattr(holder, name, value)
         return former

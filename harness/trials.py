@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Protocol
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from harness import pairs
 from harness.finding import Finding
 from harness.nearness import Nearness
+from harness.ordering import Doing, nearest
 from harness.overlap import WITHIN, hunt, speaks_of
 from harness.plan import Plan
 from harness.pool import Pool
@@ -18,6 +19,7 @@ from harness.record import OverlayRecord
 from harness.riskmap import RiskMap
 from harness.rules.interference import RULE
 from harness.shrink import shrink
+from harness.strategies import TWIN_SEEDS
 from harness.target import Facts, Overlay, Target
 from harness.trace import Trace
 from harness.witness import Witnessed
@@ -28,28 +30,14 @@ BOUND = 150
 PORTION = 24
 """Plans of the tour a fault is tried on before what plain code shows elsewhere is looked into."""
 
+PATIENCE = 24
+"""Plans that are tried beyond the first that shows a fault, where what it shows belongs to none of its items."""
+
 DOUBTS = 4
 """Findings of a portion that are looked for without the fault, where plain code is known to show them on some plan."""
 
 BESIDE = 16
 """Findings that are not a fix's own and are played under it to see that they stay."""
-
-
-def sampled(overlays: Sequence[Overlay]) -> list[Overlay]:
-    """Overlays in the order in which they are tried: faults first, since what a closed item rests on is that its fault
-    was found, with the controls spread among them, then fixes. Where time ends the trials early, what was tried is the
-    same sample over all areas every time."""
-    kinds: dict[str, list[Overlay]] = {"fault": [], "control": [], "fix": []}
-    for overlay in overlays:
-        kinds[overlay.kind].append(overlay)
-    for some in kinds.values():
-        some.sort(key=lambda overlay: hashlib.sha256(overlay.name.encode()).digest())
-    spread = [
-        ((index + 1) / len(some), kind, overlay)
-        for kind, some in kinds.items() if kind != "fix"
-        for index, overlay in enumerate(some)
-    ]  # fmt: skip
-    return [overlay for *_, overlay in sorted(spread, key=lambda one: one[:2])] + kinds["fix"]
 
 
 class Ground(Protocol):
@@ -60,17 +48,26 @@ class Ground(Protocol):
     target: Target
     riskmap: RiskMap
     pairing: pairs.Pairing
+    seed: int
 
     @property
     def found(self) -> Mapping[str, Witnessed]:
         """Findings without any overlay, by fingerprint."""
 
     @property
+    @property
     def touched(self) -> Nearness:
         """What plans touched without any overlay."""
 
+    @property
+    def did(self) -> Mapping[str, frozenset[Doing]]:
+        """What a plan (by digest) did without any overlay."""
+
     def judge(self, trace: Trace) -> list[Finding]:
         """Findings of one trace."""
+
+    def items_of(self, finding: Finding) -> tuple[str, ...]:
+        """Ids of the risk items that the finding belongs to."""
 
     def shows(self, fingerprint: str, plans: Sequence[Plan], rule: str) -> list[bool]:
         """Of each plan, whether it shows the finding, by that rule."""
@@ -83,42 +80,75 @@ def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: boo
         return _hunted(ground, overlay, small)
     paired = overlay.rule == RULE
     # A pair costs as much as two plans: the tour is taken in its own order, what matters most first.
-    chosen = ground.pairing.both_ways(tour) if paired else nearest(ground, overlay, tour)
-    plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for plan in chosen]
-    others: set[str] = set()
-    hits: list[tuple[Plan, Finding, str]] = []
-    for start in range(0, len(plans), PORTION):
-        leaky = _tried(ground, overlay, plans[start : start + PORTION], hits, others)
+    chosen = iter(ground.pairing.both_ways(tour)) if paired else candidates(ground, overlay, tour)
+    tally = _Tally(ground, overlay)
+    while plans := [reseeded(plan, ground.seed, overlay) for plan in islice(chosen, PORTION)]:
+        leaky = _tried(ground, overlay, plans, tally)
         # Plain code that leaks there in some other way need not do so on this plan.
-        hits = hits or [one for one in leaky[:DOUBTS] if not _without(ground, *one)]
-        if hits:
+        if not tally.hits:
+            tally.hits += [one for one in leaky[:DOUBTS] if not _without(ground, *one)]
+        if tally.hits:
             break
-    if not hits:
-        detail = f"instead: {'; '.join(sorted(others)[:4])}" if others else "nothing was found"
-        return _overlay_record(overlay, bool(others), False, detail)
-    plan, finding, rule = hits[0]
+    if not tally.hits:
+        told = sorted(tally.others)[:4]
+        detail = f"instead: {'; '.join(told)}" if told else "nothing was found"
+        return _overlay_record(overlay, bool(told), False, detail, plans=tally.count)
+    plan, finding, rule = next((hit for hit in tally.hits if tally.mine(hit)), tally.hits[0])
+    count = next((at for at, one in enumerate(tally.plans, 1) if one == plan), tally.count)
     if small:
         plan, _ = shrink(plan, lambda tried: ground.shows(finding.fingerprint, tried, rule))
-    return _overlay_record(overlay, True, True, finding.message, plan)
+    opens = ground.items_of(finding)
+    return _overlay_record(overlay, True, True, finding.message, plan, plans=count, opens=opens)
 
 
-def _tried(
-    ground: Ground, overlay: Overlay, plans: Sequence[Plan], hits: list[tuple[Plan, Finding, str]], others: set[str]
-) -> list[tuple[Plan, Finding, str]]:
-    """Play `plans` until one shows what the overlay is to show and plain code does not, which goes to `hits`; what else
-    is new goes to `others`. Returns what speaks of the overlay, but plain code is known to show on some plan."""
-    leaky: list[tuple[Plan, Finding, str]] = []
-    for plan, findings in _each(ground, plans, overlay.rule, stop=lambda: bool(hits)):
+Hit = tuple[Plan, Finding, str]
+"""A plan, what it showed of the overlay, and the rule that says so."""
+
+
+class _Tally:
+    """What plans under one overlay showed: what speaks of it (`hits`), and what else is new."""
+
+    def __init__(self, ground: Ground, overlay: Overlay) -> None:
+        self.ground = ground
+        self.items = frozenset(overlay.items if overlay.rule != RULE else ())
+        self.plans: list[Plan] = []
+        self.hits: list[Hit] = []
+        self.others: set[str] = set()
+
+    @property
+    def count(self) -> int:
+        return len(self.plans)
+
+    def mine(self, hit: Hit) -> bool:
+        """Whether what was found belongs to an item that the fault stands for."""
+        return not self.items or not self.items.isdisjoint(self.ground.items_of(hit[1]))
+
+    def done(self) -> bool:
+        """Whether there is what speaks of the fault and belongs to its items; a while after the first that does not
+        belong to them, that will do."""
+        return any(map(self.mine, self.hits)) or (
+            bool(self.hits) and self.count - self.plans.index(self.hits[0][0]) > PATIENCE
+        )
+
+
+def _tried(ground: Ground, overlay: Overlay, plans: Sequence[Plan], tally: _Tally) -> list[Hit]:
+    """Play `plans` until the tally is done. Returns what speaks of the overlay, but plain code is known to show on some
+    plan."""
+    leaky: list[Hit] = []
+    for plan, findings in _each(ground, plans, overlay.rule, stop=tally.done):
+        if tally.done():
+            continue  # was under way
+        tally.plans.append(plan)
         for finding in findings:
             known = ground.found.get(finding.fingerprint)
             fresh = [rule for rule in finding.rules if known is None or rule not in known.finding.rules]
             right = [rule for rule in finding.rules if speaks_of(overlay, finding, (rule,))]
             if set(right) & set(fresh):
-                hits.append((plan, finding, next(rule for rule in right if rule in fresh)))
+                tally.hits.append((plan, finding, next(rule for rule in right if rule in fresh)))
             elif right:
                 leaky.append((plan, finding, right[0]))
             elif fresh:
-                others.add(f"{fresh[0]} on {finding.surface}")
+                tally.others.add(f"{fresh[0]} on {finding.surface}")
     return leaky
 
 
@@ -128,11 +158,17 @@ def _without(ground: Ground, plan: Plan, finding: Finding, rule: str) -> bool:
 
 
 def _hunted(ground: Ground, overlay: Overlay, small: bool) -> OverlayRecord:
-    ended = hunt(ground, overlay, ground.target.actions(), within=WITHIN if small else BOUND, small=small)
+    ended = hunt(
+        ground, overlay, ground.target.actions(), ground.seed, within=WITHIN if small else BOUND, small=small
+    )  # fmt: skip
     if ended.finding is not None:
-        return _overlay_record(overlay, True, True, ended.finding.message, ended.plan)
+        opens = ground.items_of(ended.finding)
+        return _overlay_record(
+            overlay, True, True, ended.finding.message, ended.plan, plans=ended.plans, opens=opens
+        )  # fmt: skip
     detail = f"instead: {'; '.join(ended.instead[:4])}" if ended.instead else "nothing was found"
-    return _overlay_record(overlay, bool(ended.instead), False, f"{detail} in {ended.plans} explored plans")
+    detail += f" in {ended.plans} explored plans"
+    return _overlay_record(overlay, bool(ended.instead), False, detail, plans=ended.plans)
 
 
 def _each(
@@ -144,9 +180,19 @@ def _each(
         yield from ((plan, findings) for plan, (_, findings) in zip(plans, played, strict=False))
 
 
-def nearest(ground: Ground, overlay: Overlay, tour: Sequence[Plan]) -> list[Plan]:
-    """Plans to try the overlay on, most promising first."""
-    return ground.touched.order(overlay, ground.riskmap, ground.facts.name, tour)
+def candidates(ground: Ground, overlay: Overlay, tour: Sequence[Plan]) -> Iterator[Plan]:
+    """Plans to try the overlay on, most promising first: those that touched its place or a place of its rows, then the
+    others; within each, unlike ones first."""
+    for some in ground.touched.split(overlay, ground.riskmap, ground.facts.name, tour):
+        yield from nearest(overlay, some, ground.did)
+
+
+def reseeded(plan: Plan, seed: int, overlay: Overlay) -> Plan:
+    """`plan` under the overlay, with other twins and other draws for every seed; as it is for seed 0."""
+    twins = plan.twins
+    if seed:
+        twins = msgspec.structs.replace(twins, seed=(twins.seed + seed) % TWIN_SEEDS)
+    return msgspec.structs.replace(plan, seed=plan.seed + seed, twins=twins, overlays=(overlay.name,))
 
 
 def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
@@ -207,10 +253,11 @@ def _witnesses(witnessed: Witnessed) -> list[Plan]:
 
 
 def _overlay_record(
-    overlay: Overlay, killed: bool, right: bool, detail: str, plan: Plan | None = None
-) -> OverlayRecord:
+    overlay: Overlay, killed: bool, right: bool, detail: str, plan: Plan | None = None,
+    *, plans: int = 0, opens: tuple[str, ...] = (),
+) -> OverlayRecord:  # fmt: skip
     return OverlayRecord(
         name=overlay.name, kind=overlay.kind, rule=overlay.rule, items=overlay.items, killed=killed, right_rule=right,
         detail=detail, witness=plan.to_json().decode() if plan else "", steps=len(plan.steps) if plan else 0,
-        deviations=len(plan.tape) if plan else 0,
+        deviations=len(plan.tape) if plan else 0, plans=plans, opens=opens,
     )  # fmt: skip

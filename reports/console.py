@@ -6,7 +6,7 @@ import textwrap
 import unicodedata
 from typing import Any
 
-from reports import words
+from reports import contradictions, words
 
 _COLOURS = {"open": "31", "unsound": "35", "incomplete": "33", "closed": "32"}
 _SHOWN = 20
@@ -31,6 +31,8 @@ def summary(report: dict[str, Any], *, width: int = 100, colour: bool = False, f
     lines += _wrap(
         "items: " + ", ".join(f"{counts[name]} {label.lower()}" for name, (label, _) in words.VERDICTS.items()), width
     )
+    if said := contradictions.sentence(report["contradictions"]):
+        lines += _wrap(said, width)
     lines += _findings(report, width, findings)
     for waiver in report["waivers"]:
         if waiver["state"] != "active":

@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from reports import words
+from reports import contradictions, words
 
 LIMIT = 1_500_000
 """Bytes; what a full run's page must stay below."""
@@ -61,7 +61,11 @@ def render(report: dict[str, Any]) -> str:
         matrix=_matrix(report),
         options=_options(report["items"]),
         untried=_untried(report["items"]),
-        against={name: [i for i in report["items"] if i["against"] == name] for name in ("worse", "better")},
+        contradicted=contradictions.table(report),
+        contradictions=contradictions.sentence(report["contradictions"]),
+        measured=contradictions.measured,
+        hardness=words.hardness(report["soundness"]),
+        astray=words.astray(report["soundness"]),
         rests={item["id"]: _rests(item, report["soundness"]) for item in report["items"]},
         overlays={overlay["name"]: overlay for overlay in report["soundness"]["overlays"]},
         words=words,

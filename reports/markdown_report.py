@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from reports import words
+from reports import contradictions, words
 
 LIMIT = 64 * 1024
 """Bytes. GitHub refuses longer comments (65,536 characters) and cuts long job summaries."""
@@ -36,7 +36,7 @@ def render(report: dict[str, Any]) -> str:
         _fold("Waivers that need attention", [_waiver(w) for w in report["waivers"] if w["state"] != "active"]),
         _fold("Errors of the run", [_error(e) for e in report["errors"]]),
     ]
-    rest.append(_requirements(report))
+    rest += [_requirements(report), _contradictions(report)]
     for verdict, (label, meaning) in words.VERDICTS.items():
         items = [item for item in report["items"] if item["verdict"] == verdict]
         rest.append(_fold(f"{label}: {words.plural(len(items), 'item')} ({meaning})", [_item(item) for item in items]))
@@ -163,6 +163,21 @@ def _requirements(report: dict[str, Any]) -> str:
     return _details(title, "\n".join(lines)) if lines else ""
 
 
+def _contradictions(report: dict[str, Any]) -> str:
+    """What the documents say beside what was measured, where they are wrong or contradict each other."""
+    lines = []
+    for title, rows in contradictions.table(report):
+        lines += [f"**{title}** ({len(rows)})", "", "| item | the documents say | measured |", "| --- | --- | --- |"]
+        lines += [
+            f"| {_code(row['id'])} | {_text(contradictions.said(row)[:_LONGEST_WHY])} | "
+            f"{_text(contradictions.measured(row)[:_LONGEST_WHY])} |"
+            for row in rows
+        ]
+        lines.append("")
+    title = contradictions.sentence(report["contradictions"])
+    return _details(title[:1].upper() + title[1:], "\n".join(lines)) if lines else ""
+
+
 def _unclaimed(report: dict[str, Any]) -> str:
     lines = [
         f"{place['sink']} {_code(place['surface'])}: {place['holding']}, "
@@ -216,6 +231,7 @@ def _soundness(report: dict[str, Any]) -> str:
         f"{words.controls(sound['controls'], sound['false_positives'])}; "
         f"{words.plural(sound['clean_plans'], 'plan')} without a finding"
         + ("" if sound["bound95"] is None else f" (95 % bound {sound['bound95']:.2%} a plan)"),
+        *filter(None, [_text(words.hardness(sound)), _text(words.astray(sound))]),
         words.pairs(sound.get("pairs", {})),
         *filter(None, [words.confirmed(report["findings"], sound["overlays"])]),
     ]

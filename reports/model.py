@@ -20,6 +20,7 @@ from harness.errors import UsageError
 from harness.record import FindingRecord, ItemRecord, RunRecord, UnclaimedRecord
 from harness.trace import Site
 from reports import words
+from reports.contradictions import contradictions
 from reports.redact import redact
 from reports.shape import (
     CallReport,
@@ -82,6 +83,7 @@ def from_record(
     findings = tuple(_finding(f, record.witnesses, waived, roots, sources, replay) for f in _ranked(record.findings))
     items = tuple(_item(item, record) for item in record.items)
     counts = Counter(item.verdict for item in items)
+    documented = record.run.documented
     summary = Summary(
         open=counts["open"],
         closed=counts["closed"],
@@ -115,6 +117,7 @@ def from_record(
         errors=record.errors,
         soundness=SoundnessReport(**msgspec.structs.asdict(record.soundness)),
         performance=record.performance,
+        contradictions=contradictions(items, documented),
     )
     # Through JSON, so that a report just made and one read back are equal down to the list.
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(report))
@@ -239,7 +242,7 @@ def _finding(
 def _item(item: ItemRecord, record: RunRecord) -> ItemReport:
     fields = msgspec.structs.asdict(item)
     fields["cells"] = tuple(CellReport(**msgspec.structs.asdict(cell)) for cell in item.cells)
-    fields["against"] = words.against(item.documents.status, item.verdict)
+    fields["against"] = words.against(item.documents.status, item.verdict) if record.run.documented else "unmeasured"
     if not item.overlays:
         fields["overlays"] = tuple(o.name for o in record.soundness.overlays if item.id in o.items)
     return ItemReport(**fields)

@@ -8,6 +8,7 @@ import msgspec
 
 from harness.record import ErrorRecord, MatrixCell, OutcomeName, OverlayRecord, Performance, RunInfo, VerdictName
 from harness.riskmap import Documents
+from reports.contradictions import Contradictions
 from reports.verdict_line import Headline
 
 
@@ -201,7 +202,9 @@ class RequirementReport(msgspec.Struct, frozen=True, kw_only=True):
 
 class SoundnessReport(msgspec.Struct, frozen=True, kw_only=True):
     """How far the harness can be believed; `bound95` is the 95 % bound on false positives a clean plan, `pairs` counts
-    plans played as pairs and what came of it."""
+    plans played as pairs and what came of it. `median_plans` were played until a fault was found, `median_steps` and
+    `median_deviations` has what shows it; `hardest` names the faults that took most, `astray` those that were found
+    only by what belongs to none of the items they stand for."""
 
     faults: int = 0
     killed: int = 0
@@ -213,6 +216,11 @@ class SoundnessReport(msgspec.Struct, frozen=True, kw_only=True):
     probes: dict[str, bool] = {}
     overlays: tuple[OverlayRecord, ...] = ()
     pairs: dict[str, int] = {}
+    median_plans: int | None = None
+    median_steps: int | None = None
+    median_deviations: int | None = None
+    hardest: tuple[str, ...] = ()
+    astray: tuple[str, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,4 +240,5 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[ErrorRecord, ...] = ()
     soundness: SoundnessReport = SoundnessReport()
     performance: Performance = Performance()
+    contradictions: Contradictions = Contradictions()
     redacted: bool = False

@@ -201,6 +201,27 @@ def pairs(counts: Mapping[str, int]) -> str:
     return f"{plural(counts.get('plans', 0), 'plan')} played as pairs, {plural(held, 'comparison')}: {said}"
 
 
+def hardness(sound: Mapping[str, Any]) -> str:
+    """How hard the planted faults were to find; empty where none was found."""
+    if sound.get("median_plans") is None:
+        return ""
+    told = (
+        f"a fault was found within {plural(sound['median_plans'], 'plan')}, by {plural(sound['median_steps'], 'step')} "
+        f"with {plural(sound['median_deviations'], 'deviation')} (medians)"
+    )
+    records = {one["name"]: one for one in sound["overlays"]}
+    named = ", ".join(f"{name} ({plural(records[name]['plans'], 'plan')})" for name in sound["hardest"])
+    return f"{told}; the hardest: {named}"
+
+
+def astray(sound: Mapping[str, Any]) -> str:
+    """Faults that what belongs to none of their items was found by; empty where there are none."""
+    names = sound.get("astray") or ()
+    if not names:
+        return ""
+    return f"{plural(len(names), 'fault')} found by what belongs to none of the items planted for: {', '.join(names)}"
+
+
 def confirmed(findings: Sequence[Mapping[str, Any]], overlays: Sequence[Mapping[str, Any]]) -> str:
     """How many findings a change of the bot's code closed, so that they are more than a rule's opinion."""
     fixes = sum(overlay["kind"] == "fix" for overlay in overlays)

@@ -8,14 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness import strategies
+from harness import sampling, strategies
 from harness.campaign import Campaign
 from harness.plan import Plan
 from harness.pool import Pool
 from harness.profiles import Profile
 from harness.record import OverlayRecord, RunRecord
 from harness.target import Overlay
-from harness.trials import sampled
 from tests.campaign_targets import LeakyTarget, SoundTarget
 from tests.test_campaign_findings import RISKS
 
@@ -144,11 +143,23 @@ def test_trials_cut_short_are_a_sample_of_faults_and_controls() -> None:
         return [Overlay(name=f"{kind} {n}", kind=kind, about="", rule="*", apply=lambda _: None) for n in range(count)]
 
     everything = [*some("fix", 3), *some("control", 4), *some("fault", 20)]
-    order = sampled(everything)
-    assert sampled(everything[::-1]) == order and {o.name for o in order} == {o.name for o in everything}
+    order = sampling.ordered(everything)
+    assert sampling.ordered(everything[::-1]) == order and {o.name for o in order} == {o.name for o in everything}
     early = [overlay.kind for overlay in order[:12]]
     assert early.count("fault") == 10 and early.count("control") == 2
     assert [overlay.kind for overlay in order[-3:]] == ["fix"] * 3
     assert [o.name for o in order if o.kind == "fault"] != [f"fault {n}" for n in range(20)], (
         "not all of one area first"
     )
+
+
+def test_a_sample_has_so_many_of_every_kind_and_is_the_same_in_any_order() -> None:
+    def some(kind: Any, count: int) -> list[Overlay]:
+        return [Overlay(name=f"{kind} {n}", kind=kind, about="", rule="*", apply=lambda _: None) for n in range(count)]
+
+    everything = [*some("fix", 9), *some("control", 4), *some("fault", 60)]
+    few = sampling.sample(everything, {"fault": 40, "control": 6})
+    assert [overlay.kind for overlay in few] == ["control"] * 4 + ["fault"] * 40
+    assert {o.name for o in sampling.sample(everything[::-1], {"fault": 40, "control": 6})} == {o.name for o in few}
+    assert sampling.sample(everything, None) == everything
+    assert sum(sampling.SAMPLES["ci"].values()) - sampling.SAMPLES["ci"]["fix"] >= 40

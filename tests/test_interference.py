@@ -18,6 +18,8 @@ from harness.confirm import confirm
 from harness.finding import Finding
 from harness.judge import judge
 from harness.memory import Stopwatch
+from harness.nearness import Nearness
+from harness.ordering import Doing
 from harness.pairs import Pair
 from harness.plan import Plan, Step
 from harness.pool import Pool
@@ -67,6 +69,7 @@ SHOWS: dict[str, tuple[Step, ...]] = {
     "busy-for-all": AT_ONCE,
     "names-from-one-list": NOTES,
     "one-tag-for-all": NOTES,
+    "typing-sign-for-all": (step("B", "mention"), step("A", "mention", gap=9), wait(12)),
 }
 
 SAYS = (("mention", "{message}"), ("command", "/note {command}"), ("text", "{name} says {message}"))
@@ -171,12 +174,18 @@ class Ground:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.found: dict[str, Witnessed] = {}
-        self.touched: dict[str, frozenset[str]] = {}
+        self.touched = Nearness()
+        self.did: dict[str, frozenset[Doing]] = {}
+        self.riskmap = RiskMap(schema="isolation-risk-map/1", items=())
         self.pairing = pairs.Pairing()
+        self.seed = 0
         self.watch = Stopwatch()
 
     def judge(self, trace: Trace) -> list[Finding]:
         return of(trace)
+
+    def items_of(self, finding: Finding) -> tuple[str, ...]:
+        return ()
 
     def shows(self, fingerprint: str, plans: list[Plan], rule: str) -> list[bool]:
         played = pairs.judged(self.pool, plans, FACTS, of, rule=rule, variants=("alone",))

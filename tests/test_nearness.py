@@ -35,7 +35,7 @@ def fault(**fields: Any) -> Overlay:
 
 
 def ordered(near: Nearness, overlay: Overlay, *tour: Plan) -> list[Plan]:
-    return near.order(overlay, MAP, "bot", tour)
+    return [plan for some in near.split(overlay, MAP, "bot", tour) for plan in some]
 
 
 def known(*pairs: tuple[Plan, Any], tour: tuple[Plan, ...]) -> Nearness:

@@ -117,7 +117,25 @@ def test_what_a_difference_brings_about_in_its_moment_does_not_excuse_it() -> No
     beside, alone = run(read(2.0, "extra"), read(2.3, "next")), run(read(2.0, "next"))
     found = moves(beside, alone)
     assert found and not moved_before(Difference(seen(at=2.0, seq=0), None), found)
-    assert moved_before(Difference(seen(at=2.0, seq=5), None), [msgspec.structs.replace(found[0], beside=1)])
+    assert moved_before(
+        Difference(seen(at=2.0, seq=5), None), [msgspec.structs.replace(found[0], beside=1, sooner=0.0)]
+    )
+
+
+def test_what_a_flow_leaves_out_is_no_matter_of_the_clock_though_the_rest_of_it_comes_sooner() -> None:
+    # Alone something is shown at 3.5, and what follows comes after that; beside B it is left out.
+    beside, alone = run(read(2.0, "next")), run(read(3.5, "sign"), read(3.5, "next"))
+    found = moves(beside, alone)
+    assert [(move.at, move.sooner) for move in found] == [(2.0, 1.5)]
+    left_out = Difference(None, seen(at=3.5, seq=0))
+    assert not moved_before(left_out, found)
+    # What another flow shows may well hang on when this one came, and so may what had moved before.
+    assert moved_before(Difference(None, seen(at=3.5, seq=0, lineage="A.1")), found)
+    assert moved_before(Difference(None, seen(at=4.0, seq=0)), found)
+    # What comes later beside B was kept waiting.
+    assert moved_before(left_out, moves(run(read(3.5, "next")), run(read(2.0, "next"))))
+    # The other way round: shown beside B alone, by a flow that goes on sooner without it.
+    assert not moved_before(Difference(seen(at=3.5, seq=0), None), moves(alone, beside))
 
 
 def test_flows_that_overtake_each_other_in_one_moment_have_moved() -> None:

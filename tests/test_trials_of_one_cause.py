@@ -11,9 +11,12 @@ from harness.confirm import confirm
 from harness.finding import Finding
 from harness.judge import judge
 from harness.memory import Stopwatch
+from harness.nearness import Nearness
+from harness.ordering import Doing
 from harness.plan import Plan, Step
 from harness.pool import Outcome
 from harness.principal import TwinSpec
+from harness.riskmap import RiskMap
 from harness.target import Overlay
 from harness.trace import Access, Site, Trace
 from harness.trials import try_fault, try_fix
@@ -64,7 +67,10 @@ class Ground:
         self.offered = overlays
         self.facts = FACTS
         self.found: dict[str, Witnessed] = {}
-        self.touched: dict[str, frozenset[str]] = {}
+        self.touched = Nearness()
+        self.did: dict[str, frozenset[Doing]] = {}
+        self.riskmap = RiskMap(schema="isolation-risk-map/1", items=())
+        self.seed = 0
         self.watch = Stopwatch()
 
     def overlays(self) -> Sequence[Overlay]:
@@ -72,6 +78,9 @@ class Ground:
 
     def judge(self, made: Trace) -> list[Finding]:
         return judge(made, FACTS)
+
+    def items_of(self, finding: Finding) -> tuple[str, ...]:
+        return (finding.key,)
 
     def shows(self, fingerprint: str, plans: Sequence[Plan], rule: str) -> list[bool]:
         traces = [outcome.trace for outcome in self.pool.map(plans)]
@@ -189,6 +198,28 @@ def test_a_fault_counts_on_a_plan_that_plain_code_does_not_leak_on_though_it_doe
     fault = overlay("fault", "foreign-read")
     assert try_fault(ground, fault, [plan("read"), plan("quiet")], False).right_rule
     assert not try_fault(ground, fault, [plan("read")], False).right_rule, "that leak is there without the fault"
+
+
+class Two(Played):
+    """Under an overlay one step leaks where the fault is not meant, another where it is."""
+
+    def map(self, plans: Iterable[Plan], stop: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
+        for one in plans:
+            if stop():
+                return
+            keys = [s.action for s in one.steps if one.overlays and s.action in ("astray", "mine")]
+            made = trace(*[msgspec.structs.replace(READ, key=key) for key in keys])
+            yield Outcome(plan=one, status="ok", trace=msgspec.structs.replace(made, plan=one.digest()))
+
+
+def test_a_kill_that_belongs_to_the_items_of_the_fault_is_looked_for_beyond_one_that_does_not() -> None:
+    fault = msgspec.structs.replace(overlay("fault", "foreign-read"), items=("mine",))
+    made = try_fault(Ground(Two()), fault, [plan("astray"), plan("quiet"), plan("mine"), plan("mine", "x")], False)
+    assert (made.right_rule, made.opens, made.plans) == (True, ("mine",), 3)
+    made = try_fault(Ground(Two()), fault, [plan("astray"), plan("quiet")], False)
+    assert (made.right_rule, made.opens, made.plans) == (True, ("astray",), 1), "found all the same"
+    anything = overlay("fault", "foreign-read")
+    assert try_fault(Ground(Two()), anything, [plan("quiet"), plan("astray"), plan("mine")], False).plans == 2
 
 
 def test_accesses_stand_for_what_they_are_meant_to() -> None:

@@ -70,11 +70,14 @@ Doings = dict[tuple[str, ...], list[Access]]
 
 class Move(msgspec.Struct, frozen=True):
     """Something that A's flow did in both runs, but not at the same time or not in its turn: when at the earliest, and
-    as which access."""
+    as which access; in which flow, where it is one in both, and by how much it came sooner beside B (or later, below
+    0)."""
 
     at: float
     beside: int
     other: int
+    lineage: str = ""
+    sooner: float = 0.0
 
 
 def first_difference(beside: Sequence[Observation], other: Sequence[Observation]) -> Difference | None:
@@ -140,7 +143,10 @@ def moves(beside: Evidence, other: Evidence) -> list[Move]:
         if len(mine[place]) != len(theirs[place]):
             continue  # done more often in one run: that is no matter of time
         ours, others = _apart(mine[place], theirs[place]), _apart(theirs[place], mine[place])
-        found += [Move(min(a.time, b.time), a.seq, b.seq) for a, b in zip(ours, others, strict=False)]
+        found += [
+            Move(min(a.time, b.time), a.seq, b.seq, a.lineage if a.lineage == b.lineage else "", b.time - a.time)
+            for a, b in zip(ours, others, strict=False)
+        ]
     return found + _overtaken(mine, theirs)
 
 
@@ -211,6 +217,8 @@ def moved_before(difference: Difference, found: Sequence[Move]) -> bool:
     difference in the same moment is its consequence, not its cause."""
     beside, other = difference.beside, difference.other
     for move in found:
+        if _left_out(difference, move):
+            continue
         if move.at < difference.at - RESOLUTION:
             return True
         if move.at <= difference.at + RESOLUTION and (
@@ -218,6 +226,19 @@ def moved_before(difference: Difference, found: Sequence[Move]) -> bool:
         ):
             return True
     return False
+
+
+def _left_out(difference: Difference, move: Move) -> bool:
+    """Whether what moved follows, in its flow, on what only one run shows: where a flow leaves something out, what it
+    does next comes sooner. The clock cannot be the reason for that: in the run that shows it, nothing had moved yet."""
+    beside, other = difference.beside, difference.other
+    shown = beside or other
+    if shown is None or (beside is not None and other is not None):
+        return False
+    if shown.sink in HELD or not move.lineage or shown.lineage != move.lineage:
+        return False
+    sooner = move.sooner if beside is None else -move.sooner
+    return sooner > 0 and move.at + sooner >= shown.at - RESOLUTION
 
 
 def explained(difference: Difference, beside: Run, other: Run, findings: Sequence[Finding]) -> bool:
