@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from harness import recorder as _recorder
-from harness.flow import FLOW, identity
+from harness.flow import FLOW, Flow, identity
 from harness.principal import NESTING, Label
 from harness.probes._text import Identities, cut, identities_of, key_text, placed, render
 from harness.recorder import Recorder
@@ -147,28 +147,34 @@ class Ledger:
         value: Any,
         *,
         op: str = "write",
-        as_label: Label | None = None,
+        told: Callable[[tuple[Mark, ...]], Flow | None] | None = None,
         more: dict[str, Any] | None = None,
     ) -> None:
-        """A cell got `value`. `as_label` names the writer where the running code is not the writer."""
+        """A cell got `value`. Where the running code is not the writer, `told` says of the canaries in what was written
+        in which flow it may have been; lineage is no proof there."""
         place.dirty = True
         recorder = self.listening()
         if recorder is None:
             return
         ambient = recorder.ambient()
-        label = as_label if more is not None else _who(ambient)
-        cell = None if place.indexed else self._find(place, key, value, label)
-        where = place.text(key)
-        owner, owned_by = self._owner(recorder, place, where, cell)
         rendered = render(value)
         text, blobs = rendered.text, rendered.blobs
         if not place.indexed and type(key) is not _Verbatim:
             named = render(key)
             text, blobs = named.text + text, (*named.blobs, *blobs)
         marks = recorder.marks(text, *blobs)
+        flow = told(marks) if told is not None else None
+        label = _who(ambient) if more is None else flow.actor if flow is not None else None
+        cell = None if place.indexed else self._find(place, key, value, label)
+        where = place.text(key)
+        owner, owned_by = self._owner(recorder, place, where, cell)
         new = self._store(place, key, value, label, rendered.digest(), marks, cell)
         after = owner if owned_by == "target" else new.owner
-        self._record(recorder, ambient, op, place, where, owner, after, marks, owned_by, new, value, None, more)
+        token = FLOW.set(flow or FLOW.get())
+        try:
+            self._record(recorder, ambient, op, place, where, owner, after, marks, owned_by, new, value, None, more)
+        finally:
+            FLOW.reset(token)
 
     def delete(self, place: Place, key: Any, value: Any, *, more: dict[str, Any] | None = None) -> None:
         """A cell that held `value` is gone."""

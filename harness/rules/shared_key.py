@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.finding import Finding
-from harness.rules._evidence import TWINS, Evidence, has_mark, place
+from harness.rules._evidence import TWINS, Claim, Evidence, has_mark, place
 from harness.trace import FAILED, Access
 
 
@@ -30,7 +30,7 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
         cell = (access.sink, access.surface, access.key)
         # Where lineage and context differ one of them is wrong, or a shared worker serves; that two contexts meet in
         # one cell is a defect either way: the cell's, or that of whoever set the context.
-        if not (claim.proven or claim.kind == "split") or claim.label not in TWINS:
+        if not (claim.proven or claim.kind == "split" or _left(access, claim)) or claim.label not in TWINS:
             if access.op == "delete":
                 written.pop(cell, None)
             continue
@@ -57,6 +57,12 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
             written[cell], displaced[cell] = access, first
         elif access.op == "delete":
             written.pop(cell, None)
+
+
+def _left(access: Access, claim: Claim) -> bool:
+    """Whether it is a write that nobody saw, known by what stood there between two steps: whose canary that is, wrote
+    it."""
+    return access.detail.get("observed") == "between" and claim.label is not None and has_mark(access, claim.label)
 
 
 def _about_a_tenant(
