@@ -233,6 +233,12 @@ def has_mark(access: Access, label: Label) -> bool:
     return any(m.label == label for m in access.marks)
 
 
+def wiped(access: Access) -> bool:
+    """Whether a row of a temporary table was deleted: that is one connection's scratch paper, and whoever is handed the
+    connection next wipes it before use. What is read there or left standing is another matter."""
+    return access.op == "delete" and bool(access.detail.get("temporary"))
+
+
 def place(access: Access) -> str:
     """The place in words: sink, surface and key."""
     return f"{access.sink} {access.surface}" + (f" [{access.key}]" if access.key else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.finding import Finding
-from harness.rules._evidence import TWINS, Evidence, has_mark, place
+from harness.rules._evidence import TWINS, Evidence, has_mark, place, wiped
 from harness.rules.unscoped import explained
 from harness.trace import Access
 
@@ -28,7 +28,7 @@ def foreign_write(evidence: Evidence) -> Iterator[Finding]:
 def foreign_delete(evidence: Evidence) -> Iterator[Finding]:
     """A flow of one twin deletes what the other owns."""
     for access in evidence.accesses(*SINKS, ops=("delete",)):
-        if not _displaced(access) and not evidence.is_cache(access):
+        if not _displaced(access) and not wiped(access) and not evidence.is_cache(access):
             yield from _judge(evidence, access, "foreign-delete", access.owner, "deletes")
 
 

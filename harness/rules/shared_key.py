@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.finding import Finding
-from harness.rules._evidence import TWINS, Claim, Evidence, has_mark, place
+from harness.rules._evidence import TWINS, Claim, Evidence, has_mark, place, wiped
 from harness.trace import FAILED, Access
 
 
@@ -30,7 +30,8 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
         cell = (access.sink, access.surface, access.key)
         # Where lineage and context differ one of them is wrong, or a shared worker serves; that two contexts meet in
         # one cell is a defect either way: the cell's, or that of whoever set the context.
-        if not (claim.proven or claim.kind == "split" or _left(access, claim)) or claim.label not in TWINS:
+        certain = claim.proven or claim.kind == "split" or _left(access, claim)
+        if wiped(access) or not certain or claim.label not in TWINS:
             if access.op == "delete":
                 written.pop(cell, None)
             continue
