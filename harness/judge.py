@@ -60,6 +60,13 @@ def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
             earlier = [crossed.get((finding.source, finding.observer, slot)) for slot in slots]
             if earlier and all(index is not None for index in earlier):
                 cause = earlier[0]
+        elif finding.rule == "context-mismatch" and not access.direct:
+            # In a task that serves both the actor's token is all that speaks against the context; where it had come to
+            # whom the context names before, that is why it stands there.
+            told = evidence.slots(access, finding.observer) if finding.observer in TWINS else []
+            earlier = [crossed.get((finding.observer, finding.source, slot)) for slot in told]
+            if earlier and all(index is not None and causes[index].seqs[-1] < access.seq for index in earlier):
+                cause = earlier[0]
         elif finding.rule == "context-missing":
             cause = bare.get((access.lineage, finding.sink))
             if cause is None and finding.sink == "prompt" and evidence.is_call(access.step):

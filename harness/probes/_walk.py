@@ -85,6 +85,7 @@ class Walker:
         self._homeless: dict[str, Namespace] = {}
         self._assigned: dict[int, frozenset[str] | None] = {}
         self._hookable: dict[type, bool] = {}
+        self.adopted: set[str] = set()
         self._carriers: dict[int, weakref.ref[Any]] = {}
         self._dotted: dict[str, frozenset[str]] = {}
         self._candidates: dict[int, Candidate] = {}
@@ -255,7 +256,7 @@ class Walker:
                 self._enter(scope, value)
                 return
             home = str(value.__globals__.get("__name__", ""))  # a wrapper from elsewhere takes its `__module__` over
-            if not self.ours(home):
+            if not self.ours(home) and home not in self.adopted:
                 inner = (instance_dict(value) or {}).get("__wrapped__")
                 if type(inner) in CARRIERS:
                     self._carrier(inner, surface, prefix, depth + 1, label)
@@ -269,7 +270,7 @@ class Walker:
 
     def _addressed(self, name: str) -> frozenset[str]:
         if name not in self._dotted:
-            module = self._modules.get(name)
+            module = self._modules.get(name) or sys.modules.get(name)
             self._dotted[name] = addressed(module) if module is not None else frozenset()
         return self._dotted[name]
 
