@@ -27,7 +27,6 @@ from harness.plan import Plan, Step
 from harness.principal import BYSTANDER, Principal, Twins, TwinSpec
 from harness.probes import Probe
 from harness.probes._text import identities_of, render
-from harness.probes.keys import KeyProbe
 from harness.recorder import Recorder
 from harness.scanner import TokenScanner
 from harness.streams import reseed
@@ -256,9 +255,6 @@ class _Run:
                     f"target {self.target.name} has no overlay {name!r}; `isolation overlays --list` names them"
                 )
             known[name].apply(self.patcher)
-            for probe in self.rig.probes:
-                if isinstance(probe, KeyProbe):
-                    probe.adopt(known[name].apply.__module__)
 
     def _between(self) -> None:
         if not self.observe:

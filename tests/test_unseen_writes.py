@@ -64,3 +64,13 @@ def test_the_others_token_in_a_log_line_of_a_flow_that_is_certain() -> None:
     assert judge(trace(access(**said, ambient="B")), FACTS) == []
     assert judge(trace(access(**said, ambient="-", direct=False)), FACTS) == []
     assert judge(trace(access(**{**said, "marks": "A"})), FACTS) == []
+
+
+def test_a_crossing_is_told_with_the_name_that_held_the_token_meanwhile() -> None:
+    sent = access(sink="prompt", op="write", surface="reply", new_owner="B", actor="B", ambient="B", marks="A")
+    (found,) = judge(trace(left("A", "A"), sent), FACTS)
+    assert [(place.sink, place.surface) for place in found.places] == [("prompt", "reply"), ("key", "bot.m.LAST")]
+    named = {"observed": "between", "identity": {"own": ["tenant:A"]}}
+    for silent in (left("A", "A", detail=named), left("B", "B"), left("A", "A", detail={})):
+        (found,) = [one for one in judge(trace(silent, sent), FACTS) if one.rule == "canary-flow"]
+        assert [place.sink for place in found.places] == ["prompt"]

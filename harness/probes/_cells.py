@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType
@@ -138,7 +138,8 @@ class Ledger:
         if scan and (cell is None or cell.strange_to(label, owner)):
             rendered = render(value)
             marks = recorder.marks(rendered.text, *rendered.blobs)
-        self._record(recorder, ambient, "read", place, text, owner, None, marks, owned_by, cell, value, repeat)
+        more = self._telling(recorder, place, [value] if marks else [])
+        self._record(recorder, ambient, "read", place, text, owner, None, marks, owned_by, cell, value, repeat, more)
 
     def write(
         self,
@@ -191,6 +192,7 @@ class Ledger:
         if cell is not None and {cell.by, owner} != {label}:
             rendered = render(value)
             marks = recorder.marks(rendered.text, *rendered.blobs)
+        more = {**(more or {}), **self._telling(recorder, place, [value] if marks else [])}
         self._record(recorder, ambient, "delete", place, text, owner, None, marks, owned_by, cell, value, None, more)
         self._forget(place, key, value, label)
 
@@ -236,7 +238,8 @@ class Ledger:
             if owner != label or any(strange):
                 rendered = render(*(part for k, v, _, _ in met for part in ((v,) if place.indexed else (k, v))))
                 marks = recorder.marks(rendered.text, *rendered.blobs)
-            more = {"cells": len(met)}
+            values = [v for _, v, _, _ in met] if marks else []
+            more = {"cells": len(met), **self._telling(recorder, place, values)}
             text = place.text(key)
             self._record(recorder, ambient, op, place, text, owner, None, marks, owned_by, cell, value, repeat, more)
             if op == "delete":
@@ -391,6 +394,14 @@ class Ledger:
         if self._identities is None or self._identities[0] is not recorder:
             self._identities = (recorder, identities_of(recorder.twins))
         return self._identities[1].of(text)
+
+    def _telling(self, recorder: Recorder, place: Place, values: Sequence[Any]) -> dict[str, Any]:
+        """``{"names": labels}``: whom every one of these elements of a list or deque names, each of itself."""
+        if not place.indexed or not values:
+            return {}
+        named = [{own.rpartition(":")[2] for own in self._named(recorder, render(v).text)["own"]} for v in values]
+        labels = sorted(set.intersection(*named))
+        return {"names": labels} if labels else {}
 
     def _nesting(self, recorder: Recorder, value: Any) -> str:
         """``levels`` where a dict's own keys are identities again, else ``container``."""

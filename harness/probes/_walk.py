@@ -85,7 +85,6 @@ class Walker:
         self._homeless: dict[str, Namespace] = {}
         self._assigned: dict[int, frozenset[str] | None] = {}
         self._hookable: dict[type, bool] = {}
-        self.adopted: set[str] = set()
         self._carriers: dict[int, weakref.ref[Any]] = {}
         self._dotted: dict[str, frozenset[str]] = {}
         self._candidates: dict[int, Candidate] = {}
@@ -256,7 +255,7 @@ class Walker:
                 self._enter(scope, value)
                 return
             home = str(value.__globals__.get("__name__", ""))  # a wrapper from elsewhere takes its `__module__` over
-            if not self.ours(home) and home not in self.adopted:
+            if not self.ours(home):
                 inner = (instance_dict(value) or {}).get("__wrapped__")
                 if type(inner) in CARRIERS:
                     self._carrier(inner, surface, prefix, depth + 1, label)

@@ -144,10 +144,6 @@ class KeyProbe:
         """Whether a module of that name belongs to the bot."""
         return self._is_ours(module)
 
-    def adopt(self, module: str) -> None:
-        """From now on functions of that module are the bot's where its own code holds them: an overlay's, say."""
-        self._walker.adopted.add(module)
-
     def remove(self) -> None:
         """Take the hooks back (tests, long-lived processes). Stand-ins stay; without a recorder they do nothing."""
         self._lru.remove()

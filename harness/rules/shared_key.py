@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.finding import Finding
-from harness.rules._evidence import TWINS, Claim, Evidence, has_mark, place, wiped
+from harness.rules._evidence import TWINS, Claim, Evidence, has_mark, passes, place, wiped
 from harness.trace import FAILED, Access
 
 
@@ -46,6 +46,10 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
             if first is None:
                 continue
         writer = evidence.claim(first).label or ""
+        if passes(access, writer):
+            if access.op == "delete":
+                written.pop(cell, None)
+            continue
         if access.sink == "row" and access.op == "read" and access.owner == writer and has_mark(access, writer):
             continue  # foreign-read says so
         hostile = bool(evidence.trace.twins.spec.hostile)
