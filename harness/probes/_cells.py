@@ -96,6 +96,7 @@ class Ledger:
         self._declared: dict[tuple[str, str], Label | None] = {}
         self._touched: dict[int, Place] = {}
         self._repeats: dict[tuple[Any, ...], Access] = {}
+        self._objects: dict[tuple[str, str], dict[int, int]] = {}
         self._identities: tuple[Recorder, Identities] | None = None
 
     def reset(self) -> None:
@@ -105,6 +106,7 @@ class Ledger:
         self._touched.clear()
         self._repeats.clear()
         self._declared.clear()
+        self._objects.clear()
         self._identities = None
 
     def listening(self) -> Recorder | None:
@@ -383,6 +385,11 @@ class Ledger:
             detail["nests"] = self._nesting(recorder, value)
         if more:
             detail.update(more)
+        if "[]." in place.surface and text == place.prefix:
+            # Objects come and go in a container; what two of them kept, one after the other at one place, never met.
+            objects = self._objects.setdefault((place.surface, text), {})
+            if nth := objects.setdefault(place.number, len(objects)):
+                detail["object"] = nth
         access = recorder.access(
             "key", op, place.surface, cut(text), owner=owner, new_owner=new_owner, marks=marks, detail=detail,
             ambient=ambient,

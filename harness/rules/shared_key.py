@@ -17,8 +17,8 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
     tells them apart, or what was written carries the writer's canary or identity. A cell that was emptied is nobody's:
     what a queue hands over lies in one place after the other.
     """
-    written: dict[tuple[str, str, str], Access] = {}
-    displaced: dict[tuple[str, str, str], Access] = {}
+    written: dict[tuple[str, ...], Access] = {}
+    displaced: dict[tuple[str, ...], Access] = {}
     for access in evidence.accesses("key", "file", "row"):
         if access.op in FAILED or (access.sink == "row" and access.detail.get("owned_by") == "columns"):
             continue
@@ -27,7 +27,7 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
         if access.op == "iterate" or not (access.key or access.sink == "key"):
             continue
         claim = evidence.claim(access)
-        cell = (access.sink, access.surface, access.key)
+        cell = (access.sink, access.surface, access.key, str(access.detail.get("object", 0)))
         # Where lineage and context differ one of them is wrong, or a shared worker serves; that two contexts meet in
         # one cell is a defect either way: the cell's, or that of whoever set the context.
         certain = claim.proven or claim.kind == "split" or _left(access, claim)
