@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
-from harness.finding import CARRIED, Finding, absorb, merged
+from harness.finding import CARRIED, Finding, Place, absorb, merged
 from harness.principal import MISSING
 from harness.riskmap import Demand
 from harness.rules import forged, registry
 from harness.rules._evidence import TWINS, Evidence
 from harness.target import Facts
-from harness.trace import Trace
+from harness.trace import Access, Trace
 
 MET = ("foreign-read", "foreign-write", "foreign-delete")
 """Rules under which a statement met the other's rows in fact."""
@@ -33,7 +33,7 @@ def judge(trace: Trace, facts: Facts, demands: Sequence[Demand] = ()) -> list[Fi
     for rule in registry().values():
         found.extend(rule(evidence))
     found.sort(key=lambda finding: finding.seqs[-1])
-    return _folded(forged.fold(_causes(proven(found), evidence), evidence))
+    return _folded(forged.fold(_held(_causes(proven(found), evidence), evidence), evidence))
 
 
 def proven(found: Sequence[Finding]) -> list[Finding]:
@@ -59,6 +59,13 @@ def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
         if finding.rule == "canary-flow":
             earlier = [crossed.get((finding.source, finding.observer, slot)) for slot in slots]
             if earlier and all(index is not None for index in earlier):
+                cause = earlier[0]
+        elif finding.rule == "context-mismatch" and not access.direct:
+            # In a task that serves both the actor's token is all that speaks against the context; where it had come to
+            # whom the context names before, that is why it stands there.
+            told = evidence.slots(access, finding.observer) if finding.observer in TWINS else []
+            earlier = [crossed.get((finding.observer, finding.source, slot)) for slot in told]
+            if earlier and all(index is not None and causes[index].seqs[-1] < access.seq for index in earlier):
                 cause = earlier[0]
         elif finding.rule == "context-missing":
             cause = bare.get((access.lineage, finding.sink))
@@ -97,6 +104,37 @@ def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
         msgspec.structs.replace(finding, reaches=tuple(reached)[:CARRIED]) if reached else finding
         for finding, reached in zip(causes, reaches, strict=True)
     ]
+
+
+def _held(findings: Sequence[Finding], evidence: Evidence) -> list[Finding]:
+    """`findings`, each canary-flow with the names in memory where the token stood meanwhile, as far as nobody can see
+    them read: what hands it over is as much the defect's place as where it comes out."""
+    kept = [
+        access for access in evidence.accesses("key", ops=("write", "rebind"))
+        if access.marks and access.detail.get("observed") == "between"
+        and not (access.detail.get("identity") or {}).get("own")
+    ]  # fmt: skip
+    if not kept:
+        return list(findings)
+    told = []
+    for finding in findings:
+        if finding.rule == "canary-flow" and finding.sink != "key":
+            slots = set(evidence.slots(evidence.trace.accesses[finding.seqs[-1]], finding.source))
+            for surface in _holding(kept, finding.source, slots):
+                place = Place("key", surface, (), finding.rule, "", finding.entry, finding.dimension)
+                finding = msgspec.structs.replace(finding, shows=(*finding.shows, place))
+        told.append(finding)
+    return told
+
+
+def _holding(kept: Sequence[Access], source: str, slots: Collection[str]) -> list[str]:
+    """Surfaces that held one of these canaries of `source`, and no other's, the first three."""
+    held = {
+        access.surface: None
+        for access in kept
+        if {mark.label for mark in access.marks} == {source} and any(mark.slot in slots for mark in access.marks)
+    }
+    return list(held)[:3]
 
 
 def _folded(findings: Sequence[Finding]) -> list[Finding]:

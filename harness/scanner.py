@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
+from harness.packed import unpacked
 from harness.principal import Label, Principal, Twins
 from harness.trace import Mark
 
@@ -58,8 +59,9 @@ class Span(NamedTuple):
 
 class TokenScanner:
     """Finds every canary of `twins` plain, JSON- and URL-escaped (``json``, ``url``), in base64 and hex, with its
-    case folded (``folded``), cut short to its first characters (``cut``, at least `CUT` of them) and as MD5, SHA-1
-    or SHA-256 in hex (``digest``), the digests of marked pictures and of the whole credential included.
+    case folded (``folded``), cut short to its first characters (``cut``, at least `CUT` of them), in compressed bytes
+    (``packed``) and as MD5, SHA-1 or SHA-256 in hex (``digest``), the digests of marked pictures and of the whole
+    credential included.
 
     Safe to share within a process; results depend on the twins and the data alone.
     """
@@ -116,7 +118,12 @@ class TokenScanner:
         return self._scan(data)
 
     def _scan(self, data: str | bytes) -> tuple[Mark, ...]:
-        return tuple(dict.fromkeys(span.mark for span in self.spans(_text(data))))
+        found = dict.fromkeys(span.mark for span in self.spans(_text(data)))
+        if isinstance(data, bytes):
+            for inner in unpacked(data):
+                marks = (span.mark for span in self.spans(_text(inner)))
+                found.update(dict.fromkeys(Mark(mark.label, mark.slot, "packed") for mark in marks))
+        return tuple(found)
 
     def scan_number(self, slot: str, value: float) -> tuple[Mark, ...]:
         """Whose planted number of that slot this is (encoding ``number``); any other slot's numbers say nothing."""

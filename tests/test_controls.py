@@ -63,6 +63,7 @@ PLANS = [
         ("api", "area", {"text": "/lookup the time"}), ("api", "mention", {"text": "and again"}),
         ("plugin", "command", {"text": "/note {plugin}"}), ("timer", "run", {"task": "statistics"}),
         ("timer", "run", {"task": "autosave"}), ("webui", "history", {"all": True}),
+        ("api", "area", {"text": "/export"}), ("plugin", "command", {"text": "/last"}),
     )
 ]  # fmt: skip
 """One plan that goes through all that a control changes."""

@@ -13,6 +13,7 @@ from fixtures.overlays import (
     _reference_context,
     _reference_hosts,
     _reference_learnt,
+    _reference_mechanisms,
     _reference_moved,
     reference,
 )
@@ -33,7 +34,9 @@ from tests import test_reference_faults, test_reference_faults_moving
 TARGET = ReferenceTarget()
 MAP = riskmap.load(TARGET.risk_map())
 DEMANDS = MAP.demands("reference")
-MODULES = (_reference_context, _reference_areas, _reference_learnt, _reference_moved, _reference_hosts)
+MODULES = (
+    _reference_context, _reference_areas, _reference_learnt, _reference_moved, _reference_hosts, _reference_mechanisms,
+)  # fmt: skip
 FAULTS = [fault for module in MODULES for fault in module.FAULTS]
 
 Do = tuple[str, str, dict[str, object]]
@@ -198,6 +201,7 @@ SHOWS: dict[str, tuple[str, ...]] = {
         "drafts-pooled",
         "command-registered-anew",
         "prompt-put-together-once",
+        "lines-as-a-default",
     ),
     "words": (
         "moods-by-address",
@@ -212,6 +216,8 @@ SHOWS: dict[str, tuple[str, ...]] = {
         "selector-model-kept",
         "tool-model-kept",
         "words-of-all",
+        "answers-in-a-closure",
+        "questions-on-a-heap",
     ),
     "timers": (
         "calm-for-everybody",
@@ -236,6 +242,8 @@ SHOWS: dict[str, tuple[str, ...]] = {
         "answer-by-question",
         "drafts-in-one-folder",
         "objects-by-name",
+        "exports-in-one-archive",
+        "recalled-on-scratch-paper",
     ),
     "calls": (
         "word-amended-by-id",
@@ -248,6 +256,7 @@ SHOWS: dict[str, tuple[str, ...]] = {
         "emoji-removed-by-id",
     ),
     "thinning": ("memory-thinned-for-all",),
+    "events": ("last-said-on-the-class",),
     "legacy": (
         "expression-snapshot",
         "old-store-at-start",
@@ -258,6 +267,7 @@ SHOWS: dict[str, tuple[str, ...]] = {
 WHERE = {name: way for way, names in SHOWS.items() for name in names}
 
 WAYS["switching"] = [*area("/off"), ("api", "command", {"text": "/last"}), *area("/on")]
+WAYS["events"] = [("plugin", "event", {"text": "{message}"})] * 2
 WAYS["thinning"] = [*TALK, *area("/memo", "/memo"), *ticks("forget", "forget")]
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import sys
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from harness import recorder as _recorder
-from harness.flow import FLOW, identity
+from harness.flow import FLOW, Flow, identity
 from harness.principal import NESTING, Label
 from harness.probes._text import Identities, cut, identities_of, key_text, placed, render
 from harness.recorder import Recorder
@@ -96,6 +96,7 @@ class Ledger:
         self._declared: dict[tuple[str, str], Label | None] = {}
         self._touched: dict[int, Place] = {}
         self._repeats: dict[tuple[Any, ...], Access] = {}
+        self._objects: dict[tuple[str, str], dict[int, int]] = {}
         self._identities: tuple[Recorder, Identities] | None = None
 
     def reset(self) -> None:
@@ -105,6 +106,7 @@ class Ledger:
         self._touched.clear()
         self._repeats.clear()
         self._declared.clear()
+        self._objects.clear()
         self._identities = None
 
     def listening(self) -> Recorder | None:
@@ -138,7 +140,8 @@ class Ledger:
         if scan and (cell is None or cell.strange_to(label, owner)):
             rendered = render(value)
             marks = recorder.marks(rendered.text, *rendered.blobs)
-        self._record(recorder, ambient, "read", place, text, owner, None, marks, owned_by, cell, value, repeat)
+        more = self._telling(recorder, place, [value] if marks else [])
+        self._record(recorder, ambient, "read", place, text, owner, None, marks, owned_by, cell, value, repeat, more)
 
     def write(
         self,
@@ -147,28 +150,34 @@ class Ledger:
         value: Any,
         *,
         op: str = "write",
-        as_label: Label | None = None,
+        told: Callable[[tuple[Mark, ...]], Flow | None] | None = None,
         more: dict[str, Any] | None = None,
     ) -> None:
-        """A cell got `value`. `as_label` names the writer where the running code is not the writer."""
+        """A cell got `value`. Where the running code is not the writer, `told` says of the canaries in what was written
+        in which flow it may have been; lineage is no proof there."""
         place.dirty = True
         recorder = self.listening()
         if recorder is None:
             return
         ambient = recorder.ambient()
-        label = as_label if more is not None else _who(ambient)
-        cell = None if place.indexed else self._find(place, key, value, label)
-        where = place.text(key)
-        owner, owned_by = self._owner(recorder, place, where, cell)
         rendered = render(value)
         text, blobs = rendered.text, rendered.blobs
         if not place.indexed and type(key) is not _Verbatim:
             named = render(key)
             text, blobs = named.text + text, (*named.blobs, *blobs)
         marks = recorder.marks(text, *blobs)
+        flow = told(marks) if told is not None else None
+        label = _who(ambient) if more is None else flow.actor if flow is not None else None
+        cell = None if place.indexed else self._find(place, key, value, label)
+        where = place.text(key)
+        owner, owned_by = self._owner(recorder, place, where, cell)
         new = self._store(place, key, value, label, rendered.digest(), marks, cell)
         after = owner if owned_by == "target" else new.owner
-        self._record(recorder, ambient, op, place, where, owner, after, marks, owned_by, new, value, None, more)
+        token = FLOW.set(flow or FLOW.get())
+        try:
+            self._record(recorder, ambient, op, place, where, owner, after, marks, owned_by, new, value, None, more)
+        finally:
+            FLOW.reset(token)
 
     def delete(self, place: Place, key: Any, value: Any, *, more: dict[str, Any] | None = None) -> None:
         """A cell that held `value` is gone."""
@@ -185,6 +194,7 @@ class Ledger:
         if cell is not None and {cell.by, owner} != {label}:
             rendered = render(value)
             marks = recorder.marks(rendered.text, *rendered.blobs)
+        more = {**(more or {}), **self._telling(recorder, place, [value] if marks else [])}
         self._record(recorder, ambient, "delete", place, text, owner, None, marks, owned_by, cell, value, None, more)
         self._forget(place, key, value, label)
 
@@ -230,7 +240,8 @@ class Ledger:
             if owner != label or any(strange):
                 rendered = render(*(part for k, v, _, _ in met for part in ((v,) if place.indexed else (k, v))))
                 marks = recorder.marks(rendered.text, *rendered.blobs)
-            more = {"cells": len(met)}
+            values = [v for _, v, _, _ in met] if marks else []
+            more = {"cells": len(met), **self._telling(recorder, place, values)}
             text = place.text(key)
             self._record(recorder, ambient, op, place, text, owner, None, marks, owned_by, cell, value, repeat, more)
             if op == "delete":
@@ -374,6 +385,11 @@ class Ledger:
             detail["nests"] = self._nesting(recorder, value)
         if more:
             detail.update(more)
+        if "[]." in place.surface and text == place.prefix:
+            # Objects come and go in a container; what two of them kept, one after the other at one place, never met.
+            objects = self._objects.setdefault((place.surface, text), {})
+            if nth := objects.setdefault(place.number, len(objects)):
+                detail["object"] = nth
         access = recorder.access(
             "key", op, place.surface, cut(text), owner=owner, new_owner=new_owner, marks=marks, detail=detail,
             ambient=ambient,
@@ -385,6 +401,14 @@ class Ledger:
         if self._identities is None or self._identities[0] is not recorder:
             self._identities = (recorder, identities_of(recorder.twins))
         return self._identities[1].of(text)
+
+    def _telling(self, recorder: Recorder, place: Place, values: Sequence[Any]) -> dict[str, Any]:
+        """``{"names": labels}``: whom every one of these elements of a list or deque names, each of itself."""
+        if not place.indexed or not values:
+            return {}
+        named = [{own.rpartition(":")[2] for own in self._named(recorder, render(v).text)["own"]} for v in values]
+        labels = sorted(set.intersection(*named))
+        return {"names": labels} if labels else {}
 
     def _nesting(self, recorder: Recorder, value: Any) -> str:
         """``levels`` where a dict's own keys are identities again, else ``container``."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.flow import identity
 from harness.principal import Label
+from harness.probes._carriers import Default
 from harness.probes._scopes import Scope, Snapshot, put_slot
 from harness.probes._text import fields, instance_dict
 from harness.probes._tracing import Traced
@@ -41,7 +42,7 @@ class Inside:
 def distinct(holders: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     seen: dict[tuple[int, Any], tuple[Any, Any]] = {}
     for holder, key in holders:
-        base = holder.holder if isinstance(holder, (Scope, Inside)) else holder
+        base = holder.holder if isinstance(holder, (Scope, Inside, Default)) else holder
         seen[(identity(base), key if isinstance(key, (str, int)) else identity(key))] = (holder, key)
     return list(seen.values())
 
@@ -49,7 +50,7 @@ def distinct(holders: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
 def bindable(holder: Any, key: Any) -> bool:
     if isinstance(holder, Scope):
         return holder.holder is not None
-    return isinstance(holder, (Inside, Attribute, dict, list, deque))
+    return isinstance(holder, (Inside, Attribute, Default, types.CellType, dict, list, deque))
 
 
 def bind(holder: Any, key: Any, value: Any) -> None:
@@ -57,8 +58,10 @@ def bind(holder: Any, key: Any, value: Any) -> None:
         holder.put(key, value)
     elif isinstance(holder, Inside):
         dict.__setitem__(instance_dict(holder.holder) or {}, key, value)
-    elif isinstance(holder, Attribute):
+    elif isinstance(holder, (Attribute, Default)):
         holder.put(key, value)
+    elif isinstance(holder, types.CellType):
+        holder.cell_contents = value
     elif isinstance(holder, OrderedDict):
         OrderedDict.__setitem__(holder, key, value) if not isinstance(holder, Traced) else dict.__setitem__(
             holder, key, value
@@ -106,7 +109,10 @@ def referrers(found: dict[int, Candidate]) -> dict[int, list[tuple[Any, Any]]]:
             for index, value in enumerate(base.__iter__(referrer)):
                 if identity(value) in known:
                     known[identity(value)].append((referrer, index))
-        elif not isinstance(referrer, (type, tuple, set, frozenset, types.CellType, ModuleType)):
+        elif isinstance(referrer, types.CellType):
+            number = identity(referrer.cell_contents)
+            known[number].append((referrer, "cell_contents"))
+        elif not isinstance(referrer, (type, tuple, set, frozenset, ModuleType)):
             _from_instance(referrer, known)
     return {number: _distinct_raw(holders) for number, holders in known.items()}
 

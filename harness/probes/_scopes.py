@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import re
 import weakref
+from collections.abc import Iterable, Mapping
 from itertools import chain, repeat
 from operator import is_, itemgetter, methodcaller
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
-from harness.flow import identity
+from harness.flow import Flow, identity
 from harness.principal import Label
 from harness.probes._attrs import Watched
+from harness.probes._carriers import namespace, put
 from harness.probes._cells import ATTRIBUTE, Ledger, Place
 from harness.probes._text import elements, fields, instance_dict
 from harness.probes._traced import items_of, new_place
 from harness.probes._versions import AVAILABLE, Versions
+from harness.trace import Mark
 
 _MISSING: Any = object()
 _FIRST, _SECOND = itemgetter(0), itemgetter(1)
 _ASSIGNED = re.compile(r"^([A-Za-z_]\w*)\s*(?::[^=\n]+)?=(?!=)", re.MULTILINE)
+TWINS = ("A", "B")
 LARGEST = 2000
 """Containers above this many elements are compared by length only."""
 REPORTED = 20
@@ -28,11 +32,19 @@ REPORTED = 20
 
 
 class Writers:
-    """Who was active since the last comparison: the best that can be said of a write nobody saw."""
+    """Who was active since the last comparison, and in which flow each was seen last: the best that can be said of a
+    write nobody saw."""
 
-    def __init__(self, labels: frozenset[Label]) -> None:
+    def __init__(self, labels: frozenset[Label], flows: Mapping[Label, Flow]) -> None:
         self.labels = labels
-        self.only: Label | None = next(iter(labels)) if len(labels) == 1 else None
+        self._flows = flows
+        self._only: Label | None = next(iter(labels)) if len(labels) == 1 else None
+
+    def told(self, marks: Iterable[Mark]) -> Flow | None:
+        """The flow of whose canary alone stands in what was written, else of who alone was active. None: nobody's."""
+        own = {mark.label for mark in marks if mark.label in TWINS}
+        label = next(iter(own)) if len(own) == 1 else None if own else self._only
+        return None if label is None else self._flows.get(label, Flow("unseen", actor=label, entry="timer", depth=1))
 
     def detail(self) -> dict[str, Any]:
         """For `Access.detail`."""
@@ -89,6 +101,9 @@ class Scope:
             return {}
         if self.is_module or self.is_class:
             return vars(holder)
+        carried = namespace(holder)
+        if carried is not None:
+            return carried
         own = instance_dict(holder)
         if own is None or self._slotted(holder):
             return dict(fields(holder))
@@ -126,6 +141,8 @@ class Scope:
             type.__setattr__(holder, name, value)
         elif self.is_module:
             dict.__setitem__(vars(holder), name, value)
+        elif isinstance(holder, FunctionType):
+            put(holder, name, value)
         else:
             own = instance_dict(holder)
             if own is not None and name in own:
@@ -137,7 +154,7 @@ class Scope:
     def note(self, ledger: Ledger, name: str, value: Any, writers: Writers) -> None:
         """Record that a name holds another object now."""
         place = self.watched.place(name)
-        ledger.write(place, ATTRIBUTE, value, op="rebind", as_label=writers.only, more=writers.detail())
+        ledger.write(place, ATTRIBUTE, value, op="rebind", told=writers.told, more=writers.detail())
 
 
 def same(now: Any, former: dict[Any, Any]) -> bool:
@@ -271,7 +288,7 @@ class Snapshot:
         for key, value in deleted[:REPORTED]:
             ledger.delete(place, key, value, more=writers.detail())
         for key, value in written[:REPORTED]:
-            ledger.write(place, key, value, as_label=writers.only, more=writers.detail())
+            ledger.write(place, key, value, told=writers.told, more=writers.detail())
         return True
 
 

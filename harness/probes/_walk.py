@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import collections
+import enum
 import itertools
 import logging
 import queue
@@ -25,6 +26,7 @@ from typing import Any
 from harness.flow import identity
 from harness.principal import Label
 from harness.probes._attrs import HARMLESS, AttributeCell, ClassHook, hookable
+from harness.probes._carriers import BAGS, CARRIERS, Default, addressed, parts, rebinds
 from harness.probes._cells import ATTRIBUTE, Ledger, Place
 from harness.probes._references import Candidate, Inside, bind, bindable, distinct, referrers
 from harness.probes._scopes import Batch, Namespace, Scope, Snapshot, Writers, assigned_names, in_order, same
@@ -38,12 +40,17 @@ MOST = 5000
 """At most this many instances become scopes."""
 
 _LEAVES: frozenset[type] = frozenset(
-    {str, int, float, bool, bytes, bytearray, complex, type(None), type(Ellipsis), range, slice, property}
-    | {types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.MethodType, types.GenericAlias}
-    | {staticmethod, classmethod, re.Pattern, logging.Logger, logging.LoggerAdapter, asyncio.Lock, asyncio.Event}
+    {str, int, float, bool, bytes, bytearray, complex, type(None), type(Ellipsis), range, slice}
+    | {types.BuiltinFunctionType, types.ModuleType, types.GenericAlias}
+    | {re.Pattern, logging.Logger, asyncio.Lock, asyncio.Event}
     | {asyncio.Semaphore, asyncio.Task, asyncio.Future, types.MemberDescriptorType, types.GetSetDescriptorType}
     | {AttributeCell}
 )
+
+_CODE = _LEAVES | CARRIERS
+"""Of these a name that is bound anew tells nothing about data."""
+
+_METAS = (type, abc.ABCMeta, enum.EnumMeta)
 
 HOLDERS: dict[type, str] = {
     asyncio.Queue: "_queue",
@@ -56,6 +63,7 @@ HOLDERS: dict[type, str] = {
     collections.UserDict: "data",
     collections.UserList: "data",
     collections.ChainMap: "maps",
+    logging.LoggerAdapter: "extra",
 }
 """Standard-library holders and the attribute in which they keep their elements."""
 
@@ -77,6 +85,8 @@ class Walker:
         self._homeless: dict[str, Namespace] = {}
         self._assigned: dict[int, frozenset[str] | None] = {}
         self._hookable: dict[type, bool] = {}
+        self._carriers: dict[int, weakref.ref[Any]] = {}
+        self._dotted: dict[str, frozenset[str]] = {}
         self._candidates: dict[int, Candidate] = {}
         self._extra: Counter[int] = Counter()
         self._queue: deque[tuple[Any, str, str, Any, Any, int, Label | None, bool]] = deque()
@@ -134,7 +144,7 @@ class Walker:
         if writers is not None and not scope.fresh and not scope.hooked:
             for name in scope.gone() if len(scope.former) > len(scope.namespace()) else ():
                 former = scope.former.pop(name)
-                if type(former) not in _LEAVES or isinstance(former, (str, int, float, bytes)):
+                if type(former) not in _CODE or isinstance(former, (str, int, float, bytes)):
                     self.ledger.delete(scope.watched.place(name), ATTRIBUTE, former, more=writers.detail())
         if not changes:
             self._fresh.append(scope)  # names that are nobody's data came or went
@@ -161,7 +171,7 @@ class Walker:
             label = scope.label
             kind = type(value)
             if not scope.fresh and writers is not None:
-                data = kind not in _LEAVES or isinstance(value, (str, int, float, bytes, type(None)))
+                data = kind not in _CODE or isinstance(value, (str, int, float, bytes, type(None)))
                 if data and not scope.hooked and not isinstance(value, (type, Traced)):
                     scope.note(self.ledger, name, value, writers)
                 cell = scope.watched.place(name).cells.get(ATTRIBUTE)
@@ -207,24 +217,61 @@ class Walker:
                 slot = Inside(value)
                 name = HOLDERS[kind]
                 self._queue.append((inner, f"{surface}.{name}", prefix, slot, name, depth + 1, label, replaceable))
+        elif kind in CARRIERS:
+            self._carrier(value, surface, prefix, depth, label)
         elif isinstance(value, type):
-            plain = type(value) in (type, abc.ABCMeta) and not issubclass(value, BaseException)
+            plain = type(value) in _METAS and not issubclass(value, BaseException)
             if plain and identity(value) not in self.scopes and self.ours(value.__module__):
                 scope = Scope(value, f"{value.__module__}.{value.__qualname__}", "", depth, self.ledger)
+                scope.replaceable = type(value) is not enum.EnumMeta
                 self._enter(scope, value)
                 self._home(value)
+                for name, member in vars(value).items():
+                    if name.startswith("__") and type(member) is types.FunctionType:
+                        self._carrier(member, f"{scope.surface}.{name}", "", depth, label)
         elif isinstance(value, Traced) or kind is tuple:
             if kind is tuple and depth < DEPTH:
                 for index, element in enumerate(value[:WIDTH]):
                     if type(element) not in _LEAVES:
                         self._queue.append((element, f"{surface}[]", prefix, None, index, depth + 1, label, False))
-        elif type(kind) in (type, abc.ABCMeta) and self.ours(kind.__module__):
+        elif kind in BAGS or (type(kind) in _METAS and self.ours(kind.__module__)):
             self._instance(value, surface, prefix, depth, label)
         elif depth <= 1 and hasattr(kind, "__getitem__") and hasattr(kind, "__setitem__"):
             # Somebody else's mapping (a cache, a registry): looked into, never changed.
             for name, inner in list((instance_dict(value) or {}).items()):
                 if type(inner) in STANDINS:
                     self._queue.append((inner, f"{surface}.{name}", prefix, None, name, DEPTH - 1, label, False))
+
+    def _carrier(self, value: Any, surface: str, prefix: str, depth: int, label: Label | None) -> None:
+        """What hangs on a piece of the bot's code; other people's code is left alone."""
+        number, kind = identity(value), type(value)
+        if depth >= DEPTH or (number in self._carriers and self._carriers[number]() is value):
+            return
+        if kind is types.FunctionType or kind is types.GeneratorType:
+            self._carriers[number] = weakref.ref(value)
+            scope = Scope(value, surface, prefix, depth, self.ledger)
+            if kind is types.GeneratorType:
+                scope.replaceable = False
+                self._enter(scope, value)
+                return
+            home = str(value.__globals__.get("__name__", ""))  # a wrapper from elsewhere takes its `__module__` over
+            if not self.ours(home):
+                inner = (instance_dict(value) or {}).get("__wrapped__")
+                if type(inner) in CARRIERS:
+                    self._carrier(inner, surface, prefix, depth + 1, label)
+                return
+            if rebinds(value) or value.__name__ in self._addressed(home):
+                self._enter(scope, value)
+        for more, inner, holder, key in parts(value):
+            if type(inner) not in _LEAVES:
+                where = f"{surface}{more}"
+                self._queue.append((inner, where, prefix, holder, key, depth + 1, label, holder is not None))
+
+    def _addressed(self, name: str) -> frozenset[str]:
+        if name not in self._dotted:
+            module = self._modules.get(name) or sys.modules.get(name)
+            self._dotted[name] = addressed(module) if module is not None else frozenset()
+        return self._dotted[name]
 
     def _home(self, cls: type) -> None:
         """The globals that the code of a class of the bot's sees, where its module cannot be found by name: a loader of
@@ -306,7 +353,9 @@ class Walker:
         # Inner ones first, so that the copy of the outer one already holds them.
         for number in reversed(list(found)):
             candidate = found[number]
-            holders = known[number] if known is not None else distinct(candidate.holders)
+            holders = distinct(candidate.holders)
+            if known is not None:  # a default hangs on its function by a tuple
+                holders = [*known[number], *(one for one in holders if isinstance(one[0], Default))]
             if candidate.replaceable and len(holders) == counts[number] and all(bindable(h, k) for h, k in holders):
                 self._put(candidate, holders, done)
             else:

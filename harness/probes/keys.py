@@ -14,7 +14,9 @@ from types import ModuleType
 from typing import Any
 
 from harness import recorder as _recorder
+from harness.flow import Flow
 from harness.principal import Label
+from harness.probes import _heaps
 from harness.probes._cells import Ledger, OwnerOfKey
 from harness.probes._lru import LruPatch
 from harness.probes._scopes import Writers
@@ -44,14 +46,16 @@ class KeyProbe:
         self._count = 0
         self._last = ""
         self._seen = 0
+        self._flows: dict[Label, Flow] = {}
         self._first = ""
 
     def install(self, facts: Facts) -> None:
-        """Trace `functools.lru_cache` of the bot's functions from here on."""
+        """Trace `functools.lru_cache` of the bot's functions, and `heapq` on its lists, from here on."""
         self._packages = frozenset(facts.packages)
         self._first = facts.packages[0] if facts.packages else "isolation"
         self._ours.clear()
         self._lru.install()
+        _heaps.install()
 
     def booted(self, roots: Sequence[Path]) -> None:
         """Walk from every module of the bot and put the stand-ins in place."""
@@ -66,6 +70,7 @@ class KeyProbe:
         self._walk(None)
         self._ledger.reset()
         self._seen = 0
+        self._flows.clear()
 
     def between(self) -> None:
         """Look for containers that appeared and names that were rebound."""
@@ -78,7 +83,8 @@ class KeyProbe:
             label = access.ambient if access.ambient in ("A", "B") else access.actor
             if label is not None:
                 labels.add(label)
-        self._walk(Writers(frozenset(labels)))
+                self._flows[label] = Flow(access.lineage, access.step, label, access.entry, depth=1)
+        self._walk(Writers(frozenset(labels), self._flows))
         self._seen = len(recorder.accesses)
 
     def finish(self) -> None:
@@ -141,6 +147,7 @@ class KeyProbe:
     def remove(self) -> None:
         """Take the hooks back (tests, long-lived processes). Stand-ins stay; without a recorder they do nothing."""
         self._lru.remove()
+        _heaps.remove()
         self._walker.remove()
 
     def _walk(self, writers: Writers | None, *, whole_heap: bool = False) -> None:
@@ -175,7 +182,9 @@ class KeyProbe:
     def _is_ours(self, name: str) -> bool:
         known = self._ours.get(name)
         if known is None:
-            known = name.partition(".")[0] in self._packages or self._under_roots(name)
+            # A package may be part of another that is none of the bot's.
+            parents = itertools.accumulate(name.split("."), "{}.{}".format)
+            known = any(parent in self._packages for parent in parents) or self._under_roots(name)
             self._ours[name] = known
         return known
 

@@ -319,6 +319,8 @@ class RowLog:
             detail["unscoped"] = gap
         if owned_by:
             detail["owned_by"] = owned_by
+        if isinstance(table, TableInfo) and table.database == "temp":
+            detail["temporary"] = True
         detail["sql"] = call.sql[:SHOWN]
         call.recorder.access("row", op, name, key, owner=owner, new_owner=new_owner, marks=marks, detail=detail)
 

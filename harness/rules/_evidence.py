@@ -234,6 +234,18 @@ def has_mark(access: Access, label: Label) -> bool:
     return any(m.label == label for m in access.marks)
 
 
+def wiped(access: Access) -> bool:
+    """Whether a row of a temporary table was deleted: that is one connection's scratch paper, and whoever is handed the
+    connection next wipes it before use. What is read there or left standing is another matter."""
+    return access.op == "delete" and bool(access.detail.get("temporary"))
+
+
+def passes(access: Access, owner: str) -> bool:
+    """Whether an element of a list or queue was looked at or taken that says of itself whose it is: so work is handed
+    to whoever does it for all, and a list is gone through for one's own. What is made of it is judged where it goes."""
+    return access.op in ("read", "iterate", "delete") and owner in (access.detail.get("names") or ())
+
+
 def place(access: Access) -> str:
     """The place in words: sink, surface and key."""
     return f"{access.sink} {access.surface}" + (f" [{access.key}]" if access.key else "")

@@ -43,6 +43,9 @@ def _holder(evidence: Evidence, access: Access) -> str | None:
         return access.new_owner if access.new_owner in TWINS else flow
     if access.sink in ("config", "event"):
         return flow
+    if access.sink == "log":
+        # Nobody is shown a log, so only that the flow had the other's token in hand counts, and that must be certain.
+        return flow if claim.proven else None
     if access.sink in ("row", "file", "key"):
         if access.op in ("write", "rebind"):
             owned = access.new_owner if access.detail.get("owned_by") != "first-writer" else None

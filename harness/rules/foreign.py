@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.finding import Finding
-from harness.rules._evidence import TWINS, Evidence, has_mark, place
+from harness.rules._evidence import TWINS, Evidence, has_mark, passes, place, wiped
 from harness.rules.unscoped import explained
 from harness.trace import Access
 
@@ -28,7 +28,7 @@ def foreign_write(evidence: Evidence) -> Iterator[Finding]:
 def foreign_delete(evidence: Evidence) -> Iterator[Finding]:
     """A flow of one twin deletes what the other owns."""
     for access in evidence.accesses(*SINKS, ops=("delete",)):
-        if not _displaced(access) and not evidence.is_cache(access):
+        if not _displaced(access) and not wiped(access) and not evidence.is_cache(access):
             yield from _judge(evidence, access, "foreign-delete", access.owner, "deletes")
 
 
@@ -42,7 +42,7 @@ def _judge(evidence: Evidence, access: Access, rule: str, owner: str | None, ver
     # Two truths are wanted. An owner that stands in the data itself (owner columns, a path or key that names the
     # tenant) is one; an owner that is only who wrote first is none, there the canary must agree.
     declared = access.detail.get("owned_by") != "first-writer"
-    if not declared and not has_mark(access, owner):
+    if not declared and (not has_mark(access, owner) or passes(access, owner)):
         return
     message = f"{claim.label} {verb} {place(access)}, which belongs to {owner}{explained(access)}"
     yield evidence.crossing(rule, access, owner, claim.label, message)

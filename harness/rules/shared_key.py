@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.finding import Finding
-from harness.rules._evidence import TWINS, Evidence, has_mark, place
+from harness.rules._evidence import TWINS, Claim, Evidence, has_mark, passes, place, wiped
 from harness.trace import FAILED, Access
 
 
@@ -17,8 +17,8 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
     tells them apart, or what was written carries the writer's canary or identity. A cell that was emptied is nobody's:
     what a queue hands over lies in one place after the other.
     """
-    written: dict[tuple[str, str, str], Access] = {}
-    displaced: dict[tuple[str, str, str], Access] = {}
+    written: dict[tuple[str, ...], Access] = {}
+    displaced: dict[tuple[str, ...], Access] = {}
     for access in evidence.accesses("key", "file", "row"):
         if access.op in FAILED or (access.sink == "row" and access.detail.get("owned_by") == "columns"):
             continue
@@ -27,10 +27,11 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
         if access.op == "iterate" or not (access.key or access.sink == "key"):
             continue
         claim = evidence.claim(access)
-        cell = (access.sink, access.surface, access.key)
+        cell = (access.sink, access.surface, access.key, str(access.detail.get("object", 0)))
         # Where lineage and context differ one of them is wrong, or a shared worker serves; that two contexts meet in
         # one cell is a defect either way: the cell's, or that of whoever set the context.
-        if not (claim.proven or claim.kind == "split") or claim.label not in TWINS:
+        certain = claim.proven or claim.kind == "split" or _left(access, claim)
+        if wiped(access) or not certain or claim.label not in TWINS:
             if access.op == "delete":
                 written.pop(cell, None)
             continue
@@ -45,6 +46,10 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
             if first is None:
                 continue
         writer = evidence.claim(first).label or ""
+        if passes(access, writer):
+            if access.op == "delete":
+                written.pop(cell, None)
+            continue
         if access.sink == "row" and access.op == "read" and access.owner == writer and has_mark(access, writer):
             continue  # foreign-read says so
         hostile = bool(evidence.trace.twins.spec.hostile)
@@ -57,6 +62,12 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
             written[cell], displaced[cell] = access, first
         elif access.op == "delete":
             written.pop(cell, None)
+
+
+def _left(access: Access, claim: Claim) -> bool:
+    """Whether it is a write that nobody saw, known by what stood there between two steps: whose canary that is, wrote
+    it."""
+    return access.detail.get("observed") == "between" and claim.label is not None and has_mark(access, claim.label)
 
 
 def _about_a_tenant(
