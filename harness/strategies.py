@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness import impostors
 from harness.forgery import names_other
 from harness.plan import EMPTY, Plan, Step
-from harness.principal import TwinSpec
+from harness.principal import Label, TwinSpec
 from harness.target import Action
 
 TEXTS = (
@@ -179,6 +179,9 @@ PICTURES: dict[str, tuple[Literal["equal", "marked"], ...]] = {
 """Whether twins of the tour send equal pictures or their own: agents both, since the content of a picture may be what
 keeps them apart; chats share what pictures show by right."""
 
+ORDERS: tuple[tuple[Label, Label], ...] = (("A", "B"), ("B", "A"))
+"""Who acts first, in turns."""
+
 WAYS = (("T", "equal"), ("TA", "marked"))
 """How the twins of the tour differ, and whether their pictures do."""
 
@@ -202,7 +205,7 @@ def tour(
     warm = next((action for action in actions if action.entry == "api" and action.principal), None)
     failing: list[Plan] = []
     apart: dict[str, list[Plan]] = {dimension: [] for dimension in ("T", "TA", *WITHIN)}
-    for action in actions:
+    for index, action in enumerate(actions):
         if (action.entry, action.name) == ("world", "fail"):
             failing += _failing(action, [a for a in actions if warm and a.entry == warm.entry and a.principal])
             continue
@@ -212,7 +215,10 @@ def tour(
             variants, size = list(_variants(action)), TOGETHER * (2 if dimension in WITHIN else 1)
             for turn, start in enumerate(range(0, len(variants), size)):
                 for pictures in PICTURES[dimension]:
-                    made.append(_around(action, variants[start : start + size], warm, dimension, pictures, turn))
+                    # Whoever is first makes what the second finds: each twin is, with twins that differ alike.
+                    order = ORDERS[(index + (dimension != "T")) % 2]
+                    some = variants[start : start + size]
+                    made.append(_around(action, some, warm, dimension, pictures, turn, order))
     entries = [entry for entry in dict.fromkeys(action.entry for action in actions) if entry != "world"]
     found = [
         _from(state, [a for a in actions if a.entry == entry], warm, *way)
@@ -344,8 +350,8 @@ def _around(
     dimension: str,
     pictures: Literal["equal", "marked"],
     turn: int,
+    order: Sequence[Label],
 ) -> Plan:
-    order = ("A", "B") if dimension == "T" else ("B", "A")
     steps: list[Step] = []
     if warm is not None and warm.name != action.name:
         first = next(_variants(warm))
