@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness import company, impostors
 from harness.forgery import names_other
 from harness.plan import EMPTY, Plan, Step
-from harness.principal import BYSTANDER, TwinSpec
+from harness.principal import BYSTANDER, Label, TwinSpec
 from harness.target import Action
 
 TEXTS = (
@@ -190,6 +190,9 @@ PICTURES: dict[str, tuple[Literal["equal", "marked"], ...]] = {
 """Whether twins of the tour send equal pictures or their own: agents both, since the content of a picture may be what
 keeps them apart; chats share what pictures show by right."""
 
+ORDERS: tuple[tuple[Label, Label], ...] = (("A", "B"), ("B", "A"))
+"""Who acts first, in turns."""
+
 WAYS = (("T", "equal"), ("TA", "marked"))
 """How the twins of the tour differ, and whether their pictures do."""
 
@@ -216,7 +219,7 @@ def tour(
     warm = next((action for action in actions if action.entry == "api" and action.principal), None)
     failing: list[Plan] = []
     apart: dict[str, list[Plan]] = {dimension: [] for dimension in ("T", "TA", *WITHIN)}
-    for action in actions:
+    for index, action in enumerate(actions):
         if (action.entry, action.name) == ("world", "fail"):
             failing += _failing(action, [a for a in actions if warm and a.entry == warm.entry and a.principal])
             continue
@@ -228,8 +231,10 @@ def tour(
             before = states[1] if dimension == "TA" and len(states) > 1 else EMPTY
             for turn, start in enumerate(range(0, len(variants), size)):
                 for pictures in PICTURES[dimension]:
+                    # Whoever is first makes what the second finds: each twin is, with twins that differ alike.
+                    order = ORDERS[(index + (dimension != "T")) % 2]
                     some = variants[start : start + size]
-                    made.append(_around(action, some, warm, dimension, pictures, turn, before))
+                    made.append(_around(action, some, warm, dimension, pictures, turn, order, before))
     entries = [entry for entry in dict.fromkeys(action.entry for action in actions) if entry != "world"]
     found = [
         _from(state, [a for a in actions if a.entry == entry], warm, *way)
@@ -366,9 +371,9 @@ def _around(
     dimension: str,
     pictures: Literal["equal", "marked"],
     turn: int,
+    order: Sequence[Label],
     before: str = EMPTY,
 ) -> Plan:
-    order = ("A", "B") if dimension == "T" else ("B", "A")
     steps: list[Step] = []
     if warm is not None and warm.name != action.name:
         first = next(_variants(warm))

@@ -98,6 +98,11 @@ def test_every_step_is_one_that_the_target_offers(plan: Plan) -> None:
         assert (step.who is not None) == action.principal
 
 
+def test_each_twin_leads_in_the_tour_whatever_they_differ_in() -> None:
+    led = {(plan.twins.dimension, next(s.who for s in plan.steps if s.who)) for plan in tour(ACTIONS)}
+    assert led == {(dimension, who) for dimension in ("T", "TA") for who in "AB"}
+
+
 def test_tour_takes_every_choice_for_both_twins() -> None:
     seen = {(s.action, s.who, s.payload.get("kind")) for plan in tour(ACTIONS) for s in plan.steps}
     for who in "AB":

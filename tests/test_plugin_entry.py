@@ -55,16 +55,21 @@ def test_a_command_for_nobody_is_refused_and_counts_as_a_wrong_call(pool: Pool, 
 
 
 @pytest.mark.parametrize(
-    ("overlay", "rule", "first"),
+    ("overlay", "first", "rules", "surface"),
     [
-        ("plugin-state-for-all", "shared-key", "event"),
-        ("plugin-settings-of-the-first", "canary-flow", "command"),
-        ("event-with-the-last-message", "canary-flow", "event"),
+        (
+            "plugin-state-for-all",
+            "event",
+            {"canary-flow", "shared-key"},
+            "fixtures.reference_bot.plugins.PLUGINS[]._said",
+        ),
+        ("plugin-settings-of-the-first", "command", {"canary-flow"}, "plugin.command"),
+        ("event-with-the-last-message", "event", {"canary-flow"}, "on_message"),
     ],
 )
 def test_a_fault_of_the_host_is_found_over_the_plugin_entry_alone(
-    pool: Pool, overlay: str, rule: str, first: str
+    pool: Pool, overlay: str, first: str, rules: set[str], surface: str
 ) -> None:
     text = "{message}" if first == "event" else "/last"
     trace = played(pool, *steps(first, text), *steps("command", "/last"), overlay=overlay)
-    assert rule in {rule for finding in judge(trace, FACTS) for rule in finding.rules}
+    assert [(set(finding.rules), finding.surface) for finding in judge(trace, FACTS)] == [(rules, surface)]

@@ -11,12 +11,41 @@ import httpx
 import pytest
 
 from fixtures.targets.maibot import MaibotTarget
+from fixtures.targets.maibot_keys import Keys
 from fixtures.targets.maibot_openai import Transport, completion
 from harness.baseline import load as load_baseline
 from harness.errors import TargetError, UsageError
+from harness.principal import TwinSpec
 from harness.riskmap import load
 
 PROJECT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize(("dimension", "keys"), [("T", 2), ("TA", 2), ("A", 1), ("C", 1), ("P", 1)])
+def test_twins_have_a_key_for_each_tenant(dimension: str, keys: int) -> None:
+    twins = MaibotTarget().twins(TwinSpec(dimension=dimension))
+    assert len({twins.a.credential, twins.b.credential}) == keys
+
+
+def test_whoever_speaks_is_known_by_the_connection_and_by_what_the_message_says() -> None:
+    twins = MaibotTarget().twins(TwinSpec())
+    keys = Keys()
+    keys.begin(twins)
+    group = {"group_info": {"group_id": "g1"}}
+    said = {"message_info": {"sender_info": group, "additional_config": {"platform_io_scope": "s1"}}}
+    spoken = keys.speaker(twins.b.credential, "qq", said)
+    assert spoken == {
+        "tenant": twins.b.tenant, "credential": twins.b.credential, "platform": "qq", "agent": "s1", "chat": "g1"
+    }  # fmt: skip
+    assert keys.speaker("no such key", "qq", {}) == {"credential": "no such key", "platform": "qq"}
+
+
+def test_every_item_that_should_be_silent_has_a_fault() -> None:
+    target = MaibotTarget()
+    waived = {waiver.subject for waiver in load_baseline(PROJECT / ".ci" / "maibot-baseline.toml")}
+    silent = {item.id for item in load(target.risk_map()).items} - waived
+    planted = {item for overlay in target.overlays() if overlay.kind == "fault" for item in overlay.items}
+    assert silent and silent <= planted
 
 
 def test_every_fix_stands_for_an_item_of_the_bots_own_map() -> None:
