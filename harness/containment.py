@@ -95,9 +95,8 @@ def site_of(recorder: Recorder | None) -> str:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if event not in _HEARD:
-        return
-    _HEARD[event](event, args)
+    if event in _HEARD:
+        _HEARD[event](event, args)
 
 
 def _contained(handler: Callable[[str, tuple[Any, ...]], None]) -> Callable[[str, tuple[Any, ...]], None]:

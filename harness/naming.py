@@ -32,18 +32,25 @@ class Names:
         # A key is shown as Python writes it, where a blank or accent may stand escaped.
         spellings = (*spellings, lambda value: repr(value)[1:-1], lambda value: ascii(value)[1:-1])
         self._twins = twins
-        self._patterns: list[tuple[str, Label, re.Pattern[str]]] = []
+        self._patterns: list[tuple[str, Label, tuple[str, ...], re.Pattern[str]]] = []
         for field in fields:
             if getattr(twins.a, field) == getattr(twins.b, field):
                 continue
             for who in (twins.a, twins.b):
                 forms = sorted({form for spell in spellings if (form := spell(getattr(who, field)))}, key=len)
                 if forms:
-                    self._patterns.append((field, who.label, whole(*reversed(forms))))
+                    self._patterns.append((field, who.label, tuple(forms), whole(*reversed(forms))))
 
     def labels(self, text: str) -> dict[str, set[Label]]:
         """Field name to the twins whose id of that field stands in `text`; fields that are not there are left out."""
-        hits = [(field, label, pattern) for field, label, pattern in self._patterns if pattern.search(text)]
+        # Most texts hold none of them, and to look for a piece of text is far cheaper than to match.
+        hits = [
+            (field, label, pattern)
+            for field, label, forms, pattern in self._patterns
+            if any(map(text.__contains__, forms)) and pattern.search(text)
+        ]
+        if not hits:
+            return {}
         found: dict[str, set[Label]] = {}
         for field, label, _ in hits:
             found.setdefault(field, set()).add(label)

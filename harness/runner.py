@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from harness import containment, forgery
 from harness.arguments import Unmet
@@ -331,8 +331,7 @@ class _Run:
     async def _call(self, index: int, step: Step, who: Principal) -> tuple[str, Any]:
         """Carry out a call that the harness found; its arguments are gathered unseen."""
         call = self.rig.calls[step.entry, step.action]
-        target = self.target
-        assert isinstance(target, Exposing)
+        target = cast(Exposing, self.target)  # or there were no calls
         with self.recorder.muted():
             chosen, crossed = call.arguments(self.harvest, who, step.payload, self.rig.facts.packages)
         if crossed:

@@ -165,6 +165,7 @@ class _Server:
         self.rig = rig
         self.folder = folder
         self.setup = setup
+        self.learners = [probe if isinstance(probe, Learner) else None for probe in rig.probes]
         self.children: dict[int, _Child] = {}
         self.selector = selectors.DefaultSelector()
 
@@ -245,7 +246,7 @@ class _Server:
             trace = self.rig.play(
                 plan, private, observe=job.observe, plant=job.plant, choices=job.choices, look=look, paired=job.paired
             )
-            lessons = tuple(p.lessons() if isinstance(p, Learner) else b"" for p in self.rig.probes)
+            lessons = tuple(learner.lessons() if learner is not None else b"" for learner in self.learners)
             return Done(
                 id=job.id, status="ok", trace=msgspec.msgpack.encode(trace, enc_hook=_plain), lessons=lessons,
                 inventory=surveyed[0] if surveyed else b"", holdings=held[0] if held else b"",
@@ -265,9 +266,9 @@ class _Server:
         self._forget(child)
         if status == 0 and child.data:
             done = msgspec.msgpack.decode(bytes(child.data), type=Done)
-            for probe, lessons in zip(self.rig.probes, done.lessons, strict=True):
-                if lessons and isinstance(probe, Learner):
-                    probe.learn(lessons)
+            for learner, lessons in zip(self.learners, done.lessons, strict=True):
+                if lessons and learner is not None:
+                    learner.learn(lessons)
             send(self.connection, msgspec.structs.replace(done, fork_ms=child.fork_ms, cpu_ms=cpu_ms, lessons=()))
             return
         shutil.rmtree(child.folder, ignore_errors=True)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 from harness import recorder as _recorder
@@ -98,6 +98,8 @@ class Ledger:
         self._repeats: dict[tuple[Any, ...], Access] = {}
         self._objects: dict[tuple[str, str], dict[int, int]] = {}
         self._identities: tuple[Recorder, Identities] | None = None
+        self._codes: dict[int, CodeType] = {}
+        self._spaces: dict[int, tuple[dict[str, Any], bool]] = {}
 
     def reset(self) -> None:
         """Forget every owner: a run begins."""
@@ -421,11 +423,25 @@ class Ledger:
     def _repeat(self, place: Place, op: str, key: str, ambient: Label) -> tuple[Any, ...]:
         """Names a read that says nothing new: same flow, same context, same code line, unchanged place."""
         frame: FrameType | None = sys._getframe(3)
-        while frame is not None and frame.f_code.co_filename.startswith(_HERE):
+        # By globals, since asking a frame for its code raises an audit event, and by identity, since code hashes slowly.
+        while frame is not None and self._own(frame.f_globals):
             frame = frame.f_back
-        where = (frame.f_code, frame.f_lineno) if frame is not None else None
+        where = None
+        if frame is not None:
+            code = frame.f_code
+            self._codes[identity(code)] = code  # held, so that its identity stays its own
+            where = (identity(code), frame.f_lineno)
         flow = FLOW.get()
         return (place.number, place.version, op, key, flow.lineage, flow.step, flow.depth == 0, ambient, where)
+
+    def _own(self, names: dict[str, Any]) -> bool:
+        """Whether code with these globals is the probe's."""
+        known = self._spaces.get(identity(names))
+        if known is None:
+            file = names.get("__file__")
+            ours = isinstance(file, str) and file.startswith(_HERE)
+            known = self._spaces[identity(names)] = names, ours
+        return known[1]
 
     def _again(self, repeat: tuple[Any, ...]) -> bool:
         earlier = self._repeats.get(repeat)

@@ -333,7 +333,7 @@ class Identities:
     FIELDS = ("tenant", "agent", "platform", "chat", "user", "credential")
 
     def __init__(self, twins: Twins) -> None:
-        self._shared: list[tuple[str, re.Pattern[str]]] = []
+        self._shared: list[tuple[str, str, re.Pattern[str]]] = []
         for field in self.FIELDS:
             mine, theirs = getattr(twins.a, field), getattr(twins.b, field)
             if mine == theirs:
@@ -347,9 +347,9 @@ class Identities:
         self._known: dict[str, dict[str, list[str]]] = {}
 
     @staticmethod
-    def _add(table: list[tuple[str, re.Pattern[str]]], name: str, value: str) -> None:
+    def _add(table: list[tuple[str, str, re.Pattern[str]]], name: str, value: str) -> None:
         if value:
-            table.append((name, whole(value)))
+            table.append((name, value, whole(value)))
 
     def of(self, text: str) -> dict[str, list[str]]:
         """``{"shared": [field, ...], "own": ["field:label", ...]}`` for the values found in `text`."""
@@ -358,7 +358,7 @@ class Identities:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             known = self._known[text] = {
-                "shared": list(dict.fromkeys(name for name, pattern in self._shared if pattern.search(text))),
+                "shared": list(dict.fromkeys(name for name, value, p in self._shared if value in text and p.search(text))),
                 "own": [f"{f}:{label}" for f, labels in self._own.labels(text).items() for label in sorted(labels)],
             }
         return known

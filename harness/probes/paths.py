@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
-from harness.flow import FLOW
+from harness.flow import FLOW, identity
 from harness.principal import DIMENSION_FIELDS, Twins
 
 ID = "{id}"
@@ -24,6 +24,9 @@ _DIGITS = re.compile(r"[0-9]{5,}")
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}")
 _UNSAFE = re.compile(r"[^a-zA-Z0-9_.-]")
 _SHORT = 5  # identity values shorter than this count only as a whole part, or a platform "qq" would eat words
+
+REMEMBERED = 64
+"""Twins whose values are remembered."""
 
 DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 """Databases by name; with ``-wal``, ``-shm`` and ``-journal`` they belong to the row probe."""
@@ -51,8 +54,21 @@ def _of_twins(a: frozenset[str], b: frozenset[str]) -> tuple[str, ...]:
     return tuple(sorted(a | b, key=lambda value: (-len(value), value)))
 
 
+_named: dict[int, tuple[Twins, tuple[str, ...]]] = {}
+
+
 def _values(twins: Twins) -> tuple[str, ...]:
-    """What may name a twin in a path, longest first, so that no value hides inside a longer one."""
+    """What may name a twin in a path, longest first, so that no value hides inside a longer one. Worked out once for
+    as long as the same twins are asked about."""
+    known = _named.get(identity(twins))
+    if known is None:
+        if len(_named) >= REMEMBERED:
+            _named.clear()
+        known = _named[identity(twins)] = twins, _values_of(twins)
+    return known[1]
+
+
+def _values_of(twins: Twins) -> tuple[str, ...]:
     both = []
     for principal in (twins.a, twins.b):
         own = [getattr(principal, field) for field in DIMENSION_FIELDS.values()]

@@ -96,9 +96,13 @@ def number(sql: str) -> tuple[str, bool]:
     return "".join([*pieces, sql[end:]]), bool(pieces)
 
 
+_SEQUENCES = (tuple, list)
+
+
 def bind(parameters: Any, numbered: bool) -> Any:
     """Parameters for a numbered text; mappings and unnumbered ones stay as they are."""
-    if not numbered or isinstance(parameters, Mapping):
+    # What it mostly is comes first: to ask whether a type is a mapping goes through all that are, once in each fork.
+    if not numbered or (type(parameters) not in _SEQUENCES and isinstance(parameters, Mapping)):
         return parameters
     return {f"{PREFIX}{index}": value for index, value in enumerate(parameters)}
 
