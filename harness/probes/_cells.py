@@ -423,7 +423,7 @@ class Ledger:
     def _repeat(self, place: Place, op: str, key: str, ambient: Label) -> tuple[Any, ...]:
         """Names a read that says nothing new: same flow, same context, same code line, unchanged place."""
         frame: FrameType | None = sys._getframe(3)
-        # By globals, since asking a frame for its code raises an audit event, and by identity, since code hashes slowly.
+        # By globals, since asking a frame for its code raises an audit event; by identity, since code hashes slowly.
         while frame is not None and self._own(frame.f_globals):
             frame = frame.f_back
         where = None

@@ -358,7 +358,9 @@ class Identities:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             known = self._known[text] = {
-                "shared": list(dict.fromkeys(name for name, value, p in self._shared if value in text and p.search(text))),
+                "shared": list(
+                    dict.fromkeys(name for name, value, p in self._shared if value in text and p.search(text))
+                ),
                 "own": [f"{f}:{label}" for f, labels in self._own.labels(text).items() for label in sorted(labels)],
             }
         return known
