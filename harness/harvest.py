@@ -190,7 +190,7 @@ class Harvest:
         for folder, _, names in os.walk(self._folder):
             for name in sorted(names):
                 path = Path(folder) / name
-                if name.endswith((".db", ".sqlite", ".sqlite3")) and path.read_bytes()[:16] == _MAGIC:
+                if name.endswith((".db", ".sqlite", ".sqlite3")) and _begins(path) == _MAGIC:
                     found.append(path)
         return sorted(found)
 
@@ -209,6 +209,11 @@ def _marked(name: str, value: Any) -> set[tuple[str, str]]:
 
 def _is_bare(value: Any) -> bool:
     return isinstance(value, (str, int)) and not isinstance(value, bool) and 0 < len(str(value)) <= LONGEST_NAME
+
+
+def _begins(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC))
 
 
 def _plain(identity: Mapping[str, str | None] | None) -> dict[str, str | None] | None:

@@ -25,6 +25,8 @@ TEXT_KEPT = 400
 MAX_FRAMES = 80
 """Stacks are cut here: deeper frames are the loop's and the harness's own."""
 
+_FRAMES = range(MAX_FRAMES)
+
 
 class Scanner(Protocol):
     """Finds canaries in text or bytes, in one pass over all tokens."""
@@ -76,7 +78,8 @@ class Recorder:
         self._clock = clock
         self._roots = tuple(str(root.resolve()).rstrip("/") + "/" for root in roots)
         self._codes: dict[int, _Code] = {}
-        self._spaces: dict[int, tuple[dict[str, Any], bool]] = {}
+        self._spaces: dict[int, bool] = {}
+        self._held: list[dict[str, Any]] = []
         self._plumbing = tuple(plumbing)
         self._labels: dict[tuple[tuple[str, str | None], ...], Label] = {}
         self.silent = False
@@ -225,7 +228,8 @@ class Recorder:
         function = place(value, former, lambda file: self._short(file) is not None)
         if function is not None:
             names = function.__globals__
-            self._spaces[identity(names)] = names, True
+            self._held.append(names)
+            self._spaces[identity(names)] = True
 
     def _where(self) -> tuple[Site, int]:
         """The innermost frame of the bot that is not plumbing, and the interned stack of all its frames."""
@@ -234,15 +238,18 @@ class Recorder:
         frames: list[str] = []
         site: FrameType | None = None
         innermost: FrameType | None = None
-        depth = 0
         codes, spaces = self._codes, self._spaces
-        while frame is not None and frame is not outermost and depth < MAX_FRAMES:
+        known_space = spaces.get
+        for _ in _FRAMES:
+            if frame is None or frame is outermost:
+                break
             # Most frames are libraries'. To ask a frame for its code raises an audit event, for its globals none.
             names = frame.f_globals
-            space = spaces.get(identity(names))
-            if space is None:
-                space = spaces[identity(names)] = names, self._may_be_ours(names)
-            if space[1]:
+            ours = known_space(identity(names))
+            if ours is None:
+                self._held.append(names)  # so that its identity stays its own
+                ours = spaces[identity(names)] = self._may_be_ours(names)
+            if ours:
                 code = frame.f_code
                 known = codes.get(identity(code))
                 if known is None:
@@ -255,7 +262,6 @@ class Recorder:
                     elif innermost is None:
                         innermost = frame
             frame = frame.f_back
-            depth += 1
         stack = tuple(frames)
         index = self.stacks.setdefault(stack, len(self.stacks))
         found = site or innermost

@@ -16,7 +16,7 @@ from typing import Any
 from harness import recorder as _recorder
 from harness.flow import identity
 from harness.probes._cells import ATTRIBUTE, Ledger, Place
-from harness.probes._text import instance_dict
+from harness.probes._text import forget_members, instance_dict
 from harness.probes._traced import Traced
 
 _MISSING: Any = object()
@@ -100,6 +100,8 @@ class ClassHook:
         cell = AttributeCell(self, name, own, member)
         self.names[name] = cell
         type.__setattr__(self.cls, name, cell)
+        if member is not None:
+            forget_members()
 
     def remove(self) -> None:
         """Give the class back as it was."""
@@ -110,6 +112,7 @@ class ClassHook:
                 type.__setattr__(self.cls, name, cell.own)
         self.names.clear()
         self.watched.clear()
+        forget_members()
         type.__delattr__(self.cls, "__setattr__")
 
 

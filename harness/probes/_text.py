@@ -18,8 +18,7 @@ import uuid
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import islice, repeat
-from operator import is_
+from itertools import islice
 from types import BuiltinFunctionType, CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
@@ -268,15 +267,38 @@ def fields(value: Any) -> Iterator[tuple[str, Any]]:
     namespace = instance_dict(value)
     if namespace is not None:
         yield from list(dict.items(namespace))
-    for cls in type(value).__mro__:
-        if not any(map(is_, map(type, vars(cls).values()), repeat(MemberDescriptorType))):
+    for name, member, cls in members(type(value)):
+        try:
+            yield name, member.__get__(value, cls)
+        except (AttributeError, TypeError):
             continue
-        for name, member in list(vars(cls).items()):
-            if type(member) is MemberDescriptorType:
-                try:
-                    yield name, member.__get__(value, cls)
-                except (AttributeError, TypeError):
-                    continue
+
+
+_members: dict[int, tuple[type, tuple[tuple[str, Any, type], ...]]] = {}
+
+
+def members(kind: type) -> tuple[tuple[str, Any, type], ...]:
+    """Name, descriptor and class of each slot that instances of `kind` have. Known once looked for: to go through the
+    names of a class and its bases costs far more than to read the slots."""
+    known = _members.get(identity(kind))
+    if known is None:
+        if len(_members) >= REMEMBERED:
+            _members.clear()
+        known = _members[identity(kind)] = (
+            kind,
+            tuple(
+                (name, member, cls)
+                for cls in kind.__mro__
+                for name, member in vars(cls).items()
+                if type(member) is MemberDescriptorType
+            ),
+        )
+    return known[1]
+
+
+def forget_members() -> None:
+    """Some class has other descriptors now."""
+    _members.clear()
 
 
 def instance_dict(value: Any) -> dict[str, Any] | None:

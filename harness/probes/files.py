@@ -57,6 +57,7 @@ class FileProbe:
         self._contents = Contents()
         self._databases: set[str] = set()
         self._patterns: dict[str, str] = {}
+        self._owners: dict[str, Label | None] = {}
 
     def install(self, facts: Facts) -> None:
         """Put the audit hook in place, once a process."""
@@ -360,7 +361,11 @@ class FileProbe:
         return ambient if ambient in ("A", "B") else FLOW.get().actor
 
     def _declared(self, recorder: Recorder, key: str) -> Label | None:
-        return None if self._owner_of_path is None else recorder.label(self._owner_of_path(key))
+        if self._owner_of_path is None:
+            return None
+        if key not in self._owners:
+            self._owners[key] = recorder.label(self._owner_of_path(key))
+        return self._owners[key]
 
     def _owner(self, recorder: Recorder, key: str) -> Label | None:
         return self._declared(recorder, key) or self._writers.get(key)
