@@ -168,6 +168,7 @@ SHOWS: dict[str, tuple[str, ...]] = {
     "broken": ("bundle-not-put-back",),
     "windows": (
         "query-built-once",
+        "page-before-in-a-header",
         "page-of-the-last",
         "chat-window-of-the-first",
     ),
