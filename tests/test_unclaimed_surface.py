@@ -100,7 +100,7 @@ def test_a_new_cache_is_told_and_the_run_stays_green() -> None:
     with Pool(SPEC, jobs=2) as pool:
         record = Campaign(pool, target, riskmap.select("chat-*"), SMALL, overlays=("outbox",)).run()
     assert [(place.sink, place.surface) for place in record.unclaimed] == [
-        ("key", "fixtures.reference_bot.sender.sender.outbox")
+        ("key", "fixtures.reference_bot.housekeeping.housekeeping.outbox")
     ]
     assert record.findings == ()
     assert not [found for found in record.items if found.verdict == "open"]

@@ -10,14 +10,15 @@ from harness.target import Overlay, Patcher
 
 
 def remember(patcher: Patcher) -> None:
+    from fixtures.reference_bot.housekeeping import housekeeping
     from fixtures.reference_bot.identity import current
-    from fixtures.reference_bot.sender import Sender, sender
+    from fixtures.reference_bot.sender import Sender
 
     plain = Sender.send
-    sender.outbox = {}  # type: ignore[attr-defined]
+    housekeeping.outbox = {}  # type: ignore[attr-defined]
 
     async def send(self: Any, stream: Any, kind: str, text: str) -> int:
-        self.outbox[tuple(current())] = text
+        housekeeping.outbox[tuple(current())] = text
         return await plain(self, stream, kind, text)
 
     patcher.set(Sender, "send", send)
