@@ -88,7 +88,7 @@ WITNESSES: dict[str, tuple[Sequence[Step], Sequence[Deviation]]] = {
     ),
     "order-result-polled-late": (
         [picture("A"), picture("B")],
-        [late("A.0", f"{FAULT}result_polled_late.<locals>.polled", amount=0.7)],
+        [late("A.0", f"{FAULT}Worker.do", amount=0.7)],
     ),
     "order-result-of-the-cancelled": ([picture("A"), cancel(9), picture("B", gap=3.0)], []),
     "order-late-answer": (
@@ -99,7 +99,7 @@ WITNESSES: dict[str, tuple[Sequence[Step], Sequence[Deviation]]] = {
     "order-lease-expires": ([say("A"), say("B")], [late("A.0", "fixtures.overlays._lines:Lease.lay", amount=3.0)]),
     "order-page-returned-early": (
         [say("B"), step("A", "webui", "statistics", join=True), step("B", "webui", "statistics", gap=0.05)],
-        [late("A.1", f"{FAULT}page_returned_early.<locals>.write")],
+        [late("A.1", f"{FAULT}Statistics.write")],
     ),
     "order-worker-last-caller": (
         [picture("A"), step("B", "api", "picture", slot="sticker"), picture("A")],
