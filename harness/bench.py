@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from harness import growth, riskmap, strategies
+from harness import growth, riskmap, strategies, touring
 from harness.campaign import Campaign
 from harness.clock import VirtualClock
 from harness.growth import LIMIT, LONGEST, REPEATS, Figures
@@ -133,7 +133,7 @@ def _plans(target: Target, pool: Pool, mapped: riskmap.RiskMap, count: int) -> d
     facts = target.facts()
     actions = [*target.actions(), *pool.ready.calls]
     claimed = mapped.dimensions(facts.name, facts.generation)
-    tour = strategies.tour(actions, claimed, facts.hostile, states_of(target))
+    tour = touring.tour(actions, claimed, facts.hostile, states_of(target))
     spread = [tour[index * len(tour) // count] for index in range(min(count, len(tour)))]
     return {"drawn": _drawn(target, pool, count, 1), "tour": spread}
 

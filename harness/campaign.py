@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 import harness
-from harness import contrast, hardness, mapping, pairs, requirement, sampling, soundness, strategies, topping
+from harness import contrast, hardness, mapping, pairs, requirement, sampling, soundness, strategies, topping, touring
 from harness.assembling import finding_record, item_records, median
 from harness.confirm import confirm
 from harness.controls import measured, try_control
@@ -117,7 +117,7 @@ class Campaign:
         actions = [*self.target.actions(), *self.pool.ready.calls]
         claimed = self.riskmap.dimensions(self.facts.name, self.facts.generation)
         states = states_of(self.target)
-        tour = strategies.tour(actions, claimed, self.facts.hostile, states, self.facts.third)
+        tour = touring.tour(actions, claimed, self.facts.hostile, states, self.facts.third)
         self.touched.expect(tour)
         self._hold_map()
         memory, self.pool.memory = self.pool.memory, None
@@ -141,7 +141,7 @@ class Campaign:
             actions, self.seed, dimensions=ways, states=states, variants=IN_CAMPAIGNS, lay=self._lay,
             answers=self.facts.answers,
         )  # fmt: skip
-        plans = strategies.woven([*tour, *asked], drawn)
+        plans = touring.woven([*tour, *asked], drawn)
         if self.requirements:
             self.tables = self.pool.survey(Plan()).tables
         self.pool.tick = lambda: self.report(self.progress)

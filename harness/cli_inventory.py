@@ -9,7 +9,7 @@ from typing import Any, Literal
 import click
 import msgspec
 
-from harness import catalogue, riskmap, strategies
+from harness import catalogue, riskmap, touring
 from harness.cli_common import Ticker, examples, target_options
 from harness.coverage import Coverage, Reach
 from harness.inventory import Inventory
@@ -91,7 +91,7 @@ def _listing(target: Target, pool: Pool, show: Ticker) -> Listing:
     facts = target.facts()
     items = riskmap.load(target.risk_map()).items
     # One way of differing reaches every place there is; the others only ask who meets there.
-    tour = strategies.tour([*target.actions(), *pool.ready.calls], states=states_of(target))
+    tour = touring.tour([*target.actions(), *pool.ready.calls], states=states_of(target))
     plans = [plan for plan in tour if plan.twins.dimension == "T"]
     coverage, surfaces = Coverage(), Surfaces(facts)
     for number, outcome in enumerate(pool.map(plans), 1):

@@ -11,7 +11,7 @@ from typing import get_args
 import click
 import msgspec
 
-from harness import catalogue, hardness, reporting, riskmap, standing, strategies
+from harness import catalogue, hardness, reporting, riskmap, standing, touring
 from harness.assembling import write_witnesses
 from harness.campaign import Campaign
 from harness.cli_common import INTERRUPTED, PATH, Interrupt, Ticker, examples, fail, replay_command, target_options
@@ -140,9 +140,7 @@ def overlays(
                 facts = target.facts()
                 claimed = whole.dimensions(facts.name, facts.generation)
                 actions = [*target.actions(), *pool.ready.calls]
-                tour = strategies.tour(
-                    actions, claimed, target.facts().hostile, states_of(target), target.facts().third
-                )
+                tour = touring.tour(actions, claimed, target.facts().hostile, states_of(target), target.facts().third)
                 # A sample is there to be quick: what its faults took is told of the plans as they were found.
                 shares = SAMPLES.get(profile) if only == "*" else None
                 campaign.try_overlays(tour, only, small=shares is None, shares=shares, kinds=kind or KINDS)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from fixtures.twins import make_twins
-from harness import catalogue, strategies
+from harness import catalogue, touring
 from harness.arguments import Chooser, Parameter, Unmet
 from harness.coverage import Coverage
 from harness.judge import judge
@@ -121,7 +121,7 @@ def test_an_id_that_opens_another_tenants_rows_is_a_foreign_read(pool: Pool) -> 
 
 
 def test_the_tour_makes_every_call_own_and_crossed_by_both(pool: Pool) -> None:
-    plans = strategies.calls_tour([], pool.ready.calls)
+    plans = touring.calls_tour([], pool.ready.calls)
     made = {(s.entry, s.action, s.who, s.payload["ids"]) for plan in plans for s in plan.steps if s.who}
     for call in pool.ready.calls:
         for who in ("A", "B"):
@@ -134,7 +134,7 @@ def test_what_takes_away_is_first_tried_on_the_others() -> None:
     asking = msgspec.structs.replace(taking, name="notes.show", attribute="show")
     tries = {}
     for call in (taking, asking):
-        (plan, _) = strategies.calls_tour([], [call.action(("tests",))])
+        (plan, _) = touring.calls_tour([], [call.action(("tests",))])
         tries[call.name] = [step.payload["ids"] for step in plan.steps if step.who == "A"]
     assert tries == {
         "notes.delete": ["other", "other", "own", "own", "own"], "notes.show": ["own", "own", "other", "other", "own"]

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness import sampling, strategies
+from harness import sampling, touring
 from harness.campaign import Campaign
 from harness.plan import Plan
 from harness.pool import Pool
@@ -133,7 +133,7 @@ def test_the_witness_of_a_kill_is_shrunk_when_asked_for() -> None:
     target = SoundTarget()
     with Pool("tests.campaign_targets:SoundTarget", jobs=2) as pool:
         campaign = Campaign(pool, target, RISKS, TRIED)
-        campaign.try_overlays(strategies.tour(list(target.actions())), "last-*", small=True)
+        campaign.try_overlays(touring.tour(list(target.actions())), "last-*", small=True)
     (made,) = campaign.overlay_records
     assert (made.name, made.steps, made.deviations) == ("last-text", 2, 0)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fixtures.targets.reference import ReferenceTarget
-from harness import strategies
+from harness import touring
 from harness.coverage import Coverage
 from harness.errors import UsageError
 from harness.failures import GENERIC, fail_action
@@ -183,7 +183,7 @@ def test_what_a_failure_step_broke_is_no_access_and_what_comes_after_no_control(
 
 def test_the_tour_tries_every_failure_around_messages_of_both_twins() -> None:
     seen = set()
-    for plan in strategies.tour(ReferenceTarget().actions()):
+    for plan in touring.tour(ReferenceTarget().actions()):
         kinds = {step.payload["what"] for step in plan.steps if step.action == "fail"}
         if kinds:
             first = next(index for index, step in enumerate(plan.steps) if step.action == "fail")
@@ -201,7 +201,7 @@ def pool() -> Iterator[Pool]:
 def test_the_reference_bot_fails_as_told_and_keeps_its_tenants_apart(pool: Pool) -> None:
     target = ReferenceTarget()
     struck: dict[str, bool] = {}
-    for plan in strategies.tour(target.actions()):
+    for plan in touring.tour(target.actions()):
         kinds = {str(step.payload["what"]) for step in plan.steps if step.action == "fail"}
         if not kinds or all(struck.get(kind) for kind in kinds):
             continue

@@ -17,8 +17,8 @@ from harness.plan import Plan, Step
 from harness.pool import Outcome
 from harness.principal import TwinSpec
 from harness.rules.forged import RULE
-from harness.strategies import tour
 from harness.target import Action
+from harness.touring import tour
 from harness.trace import Access, StepRecord, Trace
 from harness.witness import Witnessed
 from tests.evidence_factory import FACTS, access, trace

@@ -23,7 +23,8 @@ from harness.principal import DIMENSION_FIELDS, Principal, TwinSpec
 from harness.probes._text import Identities, key_text
 from harness.probes.paths import pattern_of
 from harness.shrink import shrink
-from harness.strategies import generate, tour
+from harness.strategies import generate
+from harness.touring import tour
 from tests.evidence_factory import FACTS, access, trace
 
 CARELESS: dict[str, Callable[[Principal, str], str]] = {

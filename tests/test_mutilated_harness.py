@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fixtures.targets.reference import ReferenceTarget
-from harness import judge, pairs, riskmap, strategies
+from harness import judge, pairs, riskmap, touring
 from harness.campaign import Campaign
 from harness.errors import SoundnessError
 from harness.pool import Pool
@@ -62,7 +62,7 @@ def campaign(pool: Pool, map_: RiskMap) -> Campaign:
 def toured(pool: Pool) -> RunRecord:
     """What a part of the tour says of these items, played between tenants."""
     target, items = ReferenceTarget(), tenants_only()
-    tour = strategies.tour([*target.actions(), *pool.ready.calls])
+    tour = touring.tour([*target.actions(), *pool.ready.calls])
     made = campaign(pool, items)
     made.play([plan for plan in tour if plan.twins.dimension == "T"][:TOURED])
     return made.record()
@@ -114,7 +114,7 @@ def trials() -> Iterator[Callable[[str], bool]]:
     with Pool("fixtures.targets.reference:ReferenceTarget", jobs=1) as pool:
         actions = [*target.actions(), *pool.ready.calls]
         dimensions = everything.dimensions(target.facts().name, target.facts().generation)
-        tour = strategies.tour(actions, dimensions, target.facts().hostile, states_of(target))
+        tour = touring.tour(actions, dimensions, target.facts().hostile, states_of(target))
 
         def found(name: str) -> bool:
             made = campaign(pool, everything)

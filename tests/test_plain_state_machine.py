@@ -47,7 +47,7 @@ from fixtures.reference_bot.sender import sender
 from fixtures.reference_bot.webui import web
 from fixtures.targets import reference_web
 from fixtures.targets.reference import ReferenceTarget
-from harness import riskmap, strategies
+from harness import riskmap, touring
 from harness.campaign import Campaign
 from harness.pool import Pool
 from harness.profiles import PROFILES
@@ -398,7 +398,7 @@ def by_harness(name: str, seconds: float) -> tuple[float | None, str]:
         campaign = Campaign(pool, target, whole, plain, profile_name="quick")
         claimed = whole.dimensions(target.facts().name, target.facts().generation)
         actions = [*target.actions(), *pool.ready.calls]
-        tour = strategies.tour(actions, claimed, target.facts().hostile, states_of(target))
+        tour = touring.tour(actions, claimed, target.facts().hostile, states_of(target))
         if named(name).rule == INTERFERENCE:
             campaign.play(tour)  # a pair starts its steps when the plan alone did
         campaign.try_overlays(tour, name)

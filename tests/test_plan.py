@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from harness.plan import Deviation, Plan, Step
 from harness.principal import TwinSpec
-from harness.strategies import generate, plans, tour
+from harness.strategies import generate, plans
 from harness.target import Action
+from harness.touring import tour
 
 ACTIONS = (
     Action(entry="api", name="text", payload={"text": "text", "kind": ["group", "private"]}, weight=3),

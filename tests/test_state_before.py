@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from harness import strategies
+from harness import strategies, touring
 from harness.catalogue import make_target
 from harness.judge import judge
 from harness.plan import EMPTY, Plan, Step
@@ -93,12 +93,12 @@ def test_strategies_draw_every_state_and_the_tour_visits_each_entry_from_it() ->
     drawn = [plan.before for plan in strategies.generate(actions, 80, 3, states=states)]
     assert set(drawn) == set(states)
     assert drawn.count(EMPTY) > 20
-    toured = {(plan.before, step.entry) for plan in strategies.tour(actions, states=states) for step in plan.steps}
+    toured = {(plan.before, step.entry) for plan in touring.tour(actions, states=states) for step in plan.steps}
     entries = {action.entry for action in actions if action.entry != "world"}
     assert {(state, entry) for state in states[1:] for entry in entries} <= toured
     agents = {
         (plan.before, step.entry)
-        for plan in strategies.tour(actions, {"A": ["timer"]}, states=states)
+        for plan in touring.tour(actions, {"A": ["timer"]}, states=states)
         for step in plan.steps
         if plan.twins.dimension == "A" and plan.before != EMPTY
     }
@@ -108,7 +108,7 @@ def test_strategies_draw_every_state_and_the_tour_visits_each_entry_from_it() ->
 def test_a_target_without_states_is_asked_for_none() -> None:
     tiny = make_target(TINY, None, None)
     assert states_of(tiny) == (EMPTY,)
-    assert {plan.before for plan in strategies.tour(list(tiny.actions()), states=states_of(tiny))} == {EMPTY}
+    assert {plan.before for plan in touring.tour(list(tiny.actions()), states=states_of(tiny))} == {EMPTY}
     with Pool(TINY) as made:
         trace = made.run(Plan(before="full")).trace
     assert trace is not None

@@ -14,8 +14,8 @@ from harness.finding import Finding
 from harness.judge import judge
 from harness.plan import Plan
 from harness.pool import Pool
-from harness.strategies import tour
 from harness.target import Overlay
+from harness.touring import tour
 
 DIMENSION = {
     "config-by-tenant": "A",

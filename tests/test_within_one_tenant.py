@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness import strategies
+from harness import strategies, touring
 from harness.finding import absorb
 from harness.judge import judge
 from harness.plan import Plan
@@ -186,8 +186,8 @@ def test_the_tour_takes_claimed_dimensions_on_the_entries_that_claim_them() -> N
     def toured(plans: list[Plan]) -> set[tuple[str, str]]:
         return {(plan.twins.dimension, step.entry) for plan in plans for step in plan.steps if step.entry == "timer"}
 
-    assert {d for d, _ in toured(strategies.tour(ACTIONS))} == {"T", "TA"}
+    assert {d for d, _ in toured(touring.tour(ACTIONS))} == {"T", "TA"}
     claimed = {"A": ("timer",), "C": ("api",)}
-    plans = strategies.tour(ACTIONS, claimed)
+    plans = touring.tour(ACTIONS, claimed)
     assert toured(plans) == {("T", "timer"), ("TA", "timer"), ("A", "timer")}
     assert Counter(p.twins.dimension for p in plans)["C"] == 1

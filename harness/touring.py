@@ -1,0 +1,256 @@
+"""The tour: a fixed set of plans that tries everything a target offers, so that reach does not depend on chance."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Literal
+
+import msgspec
+
+from harness import company, impostors
+from harness.forgery import names_other
+from harness.plan import EMPTY, Plan, Step
+from harness.principal import Label, TwinSpec
+from harness.strategies import TEXTS, TWIN_SEEDS, WITHIN
+from harness.target import Action
+
+
+def _variants(action: Action) -> Iterator[dict[str, Any]]:
+    """Payloads that together take every choice of every field once."""
+    fields = {
+        name: list(TEXTS[:1]) if kind == "text" else [1] if kind == "int" else [False, True] if kind == "flag"
+        else [choice for choice in kind if not names_other(choice)] if isinstance(kind, (list, tuple)) else [kind]
+        for name, kind in action.payload.items()
+    }  # fmt: skip
+    for turn in range(max((len(choices) for choices in fields.values()), default=1)):
+        yield {name: choices[min(turn, len(choices) - 1)] for name, choices in fields.items()}
+
+
+OWN = ("timer", "start")
+"""Entries on which the bot acts by itself."""
+
+PICTURES: dict[str, tuple[Literal["equal", "marked"], ...]] = {
+    "T": ("equal",), "TA": ("marked",), "A": ("marked", "equal"), "C": ("marked",), "P": ("equal",),
+}  # fmt: skip
+"""Whether twins of the tour send equal pictures or their own: agents both, since the content of a picture may be what
+keeps them apart; chats share what pictures show by right."""
+
+ORDERS: tuple[tuple[Label, Label], ...] = (("A", "B"), ("B", "A"))
+"""Who acts first, in turns."""
+
+WAYS = (("T", "equal"), ("TA", "marked"))
+"""How the twins of the tour differ, and whether their pictures do."""
+
+
+def tour(
+    actions: Sequence[Action],
+    claimed: Mapping[str, Collection[str]] = {},
+    hostile: Sequence[str] = (),
+    states: Sequence[str] = (EMPTY,),
+    third: bool = False,
+) -> list[Plan]:
+    """Every action with every choice, done by both twins, in both orders and both ways of differing, the second time
+    where some of everything lies from earlier days, if the target offers that; then every payload that names the other
+    twin, and every family of hostile ids (`harness.impostors`); with `third` everything beside a third tenant
+    (`harness.company`); then, from each further state that a plan may begin with, everything that an entry offers, in
+    one plan an entry.
+
+    It makes reach independent of chance: what a target offers is tried even by the shortest campaign. `claimed` maps
+    dimensions to the entries on which cells claim them: there twins differ within one tenant as well. What matters
+    most comes first.
+    """
+    calls = [action for action in actions if action.call]
+    actions = [action for action in actions if not action.call]
+    warm = next((action for action in actions if action.entry == "api" and action.principal), None)
+    failing: list[Plan] = []
+    apart: dict[str, list[Plan]] = {dimension: [] for dimension in ("T", "TA", *WITHIN)}
+    for index, action in enumerate(actions):
+        if (action.entry, action.name) == ("world", "fail"):
+            failing += _failing(action, [a for a in actions if warm and a.entry == warm.entry and a.principal])
+            continue
+        for dimension, made in apart.items():
+            if dimension in WITHIN and action.entry not in claimed.get(dimension, ()):
+                continue
+            variants, size = list(_variants(action)), TOGETHER * (2 if dimension in WITHIN else 1)
+            # Some choices do nothing where nobody has anything yet: the second time there is something.
+            before = states[1] if dimension == "TA" and len(states) > 1 else EMPTY
+            for turn, start in enumerate(range(0, len(variants), size)):
+                for pictures in PICTURES[dimension]:
+                    # Whoever is first makes what the second finds: each twin is, with twins that differ alike.
+                    order = ORDERS[(index + (dimension != "T")) % 2]
+                    some = variants[start : start + size]
+                    made.append(_around(action, some, warm, dimension, pictures, turn, order, before))
+    entries = [entry for entry in dict.fromkeys(action.entry for action in actions) if entry != "world"]
+    found = [
+        _from(state, [a for a in actions if a.entry == entry], warm, *way)
+        for state in states[1:]
+        for entry in entries
+        for way in (*WAYS, *((("A", "marked"),) if entry in claimed.get("A", ()) else ()))
+    ]
+    called = calls_tour(actions, calls, states)
+    half = len(called) // 2
+    beside = company.standing_by(actions) if third else []
+    # Tenants first, then the calls, then everything again in other ways: who has little time has the most of it.
+    return [
+        *apart["T"], *impostors.forging(actions), *called[:half], *apart["A"], *found, *apart["TA"], *failing,
+        *beside, *impostors.colliding(actions, hostile), *apart["C"], *apart["P"], *called[half:],
+    ]  # fmt: skip
+
+
+def _from(state: str, actions: Sequence[Action], warm: Action | None, dimension: str, pictures: Any) -> Plan:
+    """What `actions` offer, on what lay there before: each of the bot's own doings, which find it there, with every
+    choice, each of the others once."""
+    order = ("A", "B") if dimension == "T" else ("B", "A")
+    steps: list[Step] = []
+    if warm is not None:
+        first = next(_variants(warm))
+        steps += [Step(entry=warm.entry, action=warm.name, who=who, payload=first) for who in order]
+    for action in actions:
+        for payload in islice(_variants(action), None if action.entry in OWN else 1 if action.weight else 0):
+            step = Step(entry=action.entry, action=action.name, payload=payload)
+            steps += [msgspec.structs.replace(step, who=who) for who in order] if action.principal else [step]
+        steps.append(Step(entry="world", action="advance", payload={"seconds": 1}, join=True))
+    wait = 330 if actions[0].entry in OWN else 40
+    steps.append(Step(entry="world", action="advance", payload={"seconds": wait}, join=True))
+    return Plan(twins=TwinSpec(dimension=dimension, pictures=pictures), before=state, steps=tuple(steps))
+
+
+TOGETHER = 4
+"""Choices of one action that a plan of the tour takes: most of a plan's cost is the boot and the end."""
+
+CALLS = 20
+"""Calls tried in one plan of the tour at most: many, since what they need must first be there."""
+
+
+def calls_tour(actions: Sequence[Action], calls: Sequence[Action], states: Sequence[str] = (EMPTY,)) -> list[Plan]:
+    """Every call made by both twins with their own things, then with the other's, then without context.
+
+    Before that both do one of everything on the entries that make data, so that there is something to ask for; the
+    second time, where the target offers it, there is something from earlier days as well.
+    """
+    makers = [action for action in actions if action.principal and action.weight and action.entry in ("api", "timer")]
+    found: list[Plan] = []
+    for dimension, order in (("T", ("A", "B")), ("TA", ("B", "A"))):
+        for start, together in enumerate(_together(calls)):
+            steps = [
+                Step(entry=action.entry, action=action.name, who=who, payload=next(_variants(action)), gap=0.05)
+                for action in makers
+                for who in order
+            ]
+            steps.append(Step(entry="world", action="advance", payload={"seconds": 10}, join=True))
+            for call in together:
+                picks = [{"ids": "own", "pick": 0}, {"ids": "own", "pick": 1}]
+                if "other" in call.payload["ids"]:
+                    picks += [{"ids": "other", "pick": 0}, {"ids": "other", "pick": 1}]
+                if call.takes:
+                    picks.reverse()  # what one has taken away oneself the other cannot ask for
+                tries = [{**pick, "context": "own"} if "context" in call.payload else pick for pick in picks]
+                if "context" in call.payload:
+                    tries.append({"ids": "own", "pick": 0, "context": "none"})
+                steps += [
+                    Step(entry=call.entry, action=call.name, who=who, payload=payload, gap=0.05)
+                    for payload in tries
+                    for who in order
+                ]
+            spec = TwinSpec(
+                dimension=dimension, pictures="equal" if dimension == "T" else "marked", seed=start % TWIN_SEEDS
+            )
+            before = states[1] if dimension == "TA" and len(states) > 1 else EMPTY
+            found.append(Plan(seed=start, twins=spec, before=before, steps=tuple(steps)))
+    return found
+
+
+def _together(calls: Sequence[Action]) -> list[list[Action]]:
+    """Calls in groups by where they live, since one hands out what the next one takes; the order within is kept."""
+    places: dict[str, list[Action]] = {}
+    for call in calls:
+        parts = call.name.partition(" ")[2].split("/")
+        places.setdefault("/".join(parts[:4]) if len(parts) > 1 else call.name.partition(".")[0], []).append(call)
+    return [found[at : at + CALLS] for _, found in sorted(places.items()) for at in range(0, len(found), CALLS)]
+
+
+COLD = 65
+"""Seconds after which what was cached at boot is loaded anew, where caches live for the usual minute."""
+
+DEPTHS = 3
+"""How deep into a message each kind of failure is tried by the tour: at so many of the action's choices of ``nth``."""
+
+
+def _failing(action: Action, talks: Sequence[Action]) -> Iterator[Plan]:
+    """Every kind of failure in the midst of what both twins send (`talks`): in one's own flow when the caches are
+    warm, in anybody's when they are cold, and as an outage that lasts through messages of every kind."""
+    if not talks:
+        return
+    depths = list(action.payload["nth"])
+    depths = depths[:: max(1, len(depths) // DEPTHS)][:DEPTHS]
+    often = sorted(set(action.payload["times"]))
+    some = [(depth, often[min(index, len(often) - 1)]) for index, depth in enumerate(depths)]
+    outage = [(depths[0], often[-1])]
+    cold = Step(entry="world", action="advance", payload={"seconds": COLD})
+    pause = Step(entry="world", action="advance", payload={"seconds": 5}, join=True)
+    ways: tuple[tuple[str, Any, str, bool, list[tuple[int, int]]], ...] = (
+        ("T", "equal", "AB", True, some),
+        ("TA", "marked", "BA", False, some),
+        ("TA", "equal", "AB", False, outage),
+    )
+    for turn, what in enumerate(action.payload["what"]):
+        for dimension, pictures, order, own, strikes in ways:
+            talk = [
+                Step(entry=sent.entry, action=sent.name, who=who, payload=next(_variants(sent)))
+                for sent in (talks if strikes is outage else talks[:1])
+                for who in order
+            ]
+            steps = [*talk, pause] if own else [cold]
+            for nth, times in strikes:
+                payload = {"what": what, "nth": nth, "times": times}
+                who = order[0] if own else None
+                steps += [Step(entry="world", action="fail", who=who, payload=payload), *talk, pause]
+            spec = TwinSpec(dimension=dimension, pictures=pictures, seed=turn % TWIN_SEEDS)
+            yield Plan(seed=turn, twins=spec, steps=tuple(steps))
+
+
+def _around(
+    action: Action,
+    payloads: Sequence[dict[str, Any]],
+    warm: Action | None,
+    dimension: str,
+    pictures: Literal["equal", "marked"],
+    turn: int,
+    order: Sequence[Label],
+    before: str = EMPTY,
+) -> Plan:
+    steps: list[Step] = []
+    if warm is not None and warm.name != action.name:
+        first = next(_variants(warm))
+        steps += [Step(entry=warm.entry, action=warm.name, who=who, payload=first) for who in order]
+        steps.append(Step(entry="world", action="advance", payload={"seconds": 5}))
+    # A polling bot pays for every virtual second: what is still under way goes on beside the next choice.
+    pause = Step(entry="world", action="advance", payload={"seconds": 1}, join=True)
+    for payload in payloads:
+        if not action.principal:
+            steps.append(Step(entry=action.entry, action=action.name, payload=payload, join=True))
+            continue
+        steps += [Step(entry=action.entry, action=action.name, who=who, payload=payload, gap=0.05) for who in order]
+        steps.append(pause)
+        steps += [Step(entry=action.entry, action=action.name, who=who, payload=payload) for who in reversed(order)]
+        steps.append(pause)
+    if action.entry == "world" and warm is not None:  # what it changed shows in what comes after
+        first = next(_variants(warm))
+        steps += [Step(entry=warm.entry, action=warm.name, who=who, payload=first, gap=0.05) for who in order]
+    steps.append(Step(entry="world", action="advance", payload={"seconds": 5}, join=True))
+    if action.entry in OWN:
+        steps.append(Step(entry="world", action="advance", payload={"seconds": 330}, join=True))
+    twins = TwinSpec(dimension=dimension, pictures=pictures, seed=turn % TWIN_SEEDS)
+    return Plan(seed=turn, twins=twins, before=before, steps=tuple(steps))
+
+
+def woven(tour: Sequence[Plan], drawn: Sequence[Plan]) -> list[Plan]:
+    """The tour with a drawn plan after every second of its own, so that a campaign that is cut short has both."""
+    found: list[Plan] = []
+    rest = iter(drawn)
+    for index, plan in enumerate(tour):
+        found.append(plan)
+        if index % 2:
+            found += islice(rest, 1)
+    return [*found, *rest]
