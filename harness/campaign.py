@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import datetime
 import fnmatch
-import platform
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
-import harness
-from harness import contrast, hardness, mapping, pairs, requirement, sampling, soundness, strategies, topping, touring
-from harness.assembling import finding_record, item_records, median
+from harness import contrast, mapping, pairs, requirement, sampling, soundness, strategies, topping, touring
 from harness.confirm import confirm
-from harness.controls import measured, try_control
+from harness.controls import try_control
 from harness.coverage import Coverage
 from harness.diagnosis import Difference, diagnose
 from harness.exploring import IN_CAMPAIGNS, SHARE, Explorer
@@ -27,15 +24,16 @@ from harness.ordering import Doing, Doings
 from harness.plan import Plan
 from harness.pool import Outcome, Pool
 from harness.profiles import PAIRING, Profile, Progress, shared_out
-from harness.record import CallRecord, ErrorRecord, OverlayRecord, Performance, RunInfo, RunRecord, Soundness
-from harness.requirement import Evidence, Requirement
-from harness.riskmap import RiskMap, load
-from harness.surfaces import Surfaces, unclaimed
+from harness.record import ErrorRecord, OverlayRecord, RunRecord
+from harness.recording import recorded
+from harness.requirement import Requirement
+from harness.riskmap import RiskMap
+from harness.surfaces import Surfaces
 from harness.target import Overlay, Target, states_of
 from harness.topping import Topping
 from harness.trace import Fault, Trace
 from harness.trials import try_fault, try_fix
-from harness.verdict import Matcher, attribute
+from harness.verdict import attribute
 from harness.witness import Witnessed
 
 TURN = 40
@@ -373,69 +371,4 @@ class Campaign:
 
     def record(self) -> RunRecord:
         """The record of what has happened so far."""
-        findings = {fingerprint: w.finding for fingerprint, w in self.found.items()}
-        owners = {fingerprint: self.items_of(w.finding) for fingerprint, w in self.found.items()}
-        matcher = Matcher(self.coverage)
-        # What a selection leaves out is claimed all the same.
-        whole = load(self.target.risk_map())
-        faults = [o for o in self.overlay_records if o.kind == "fault"]
-        controls, false_positives = measured(self.overlay_records)
-        hard = hardness.measured(self.overlay_records)
-        return RunRecord(
-            run=self._info(),
-            items=item_records(
-                self.riskmap, self.facts, matcher, findings, owners, self.overlay_records,
-                mapping.gone(self.riskmap, self.facts.name, self.stale),
-            ),
-            matrix=self.coverage.matrix((w.finding.sink, w.finding.entry, w.dimensions) for w in self.found.values()),
-            findings=tuple(finding_record(f, w, owners[f], self.overlay_records) for f, w in self.found.items()),
-            errors=tuple(self.errors.values()),
-            soundness=Soundness(
-                faults=len(faults), killed=sum(o.killed for o in faults), right_rule=sum(o.right_rule for o in faults),
-                controls=controls, false_positives=false_positives, clean_plans=self.clean,
-                bound95=3 / self.clean if self.clean and not self.found else None,
-                probes=self.probes, overlays=tuple(self.overlay_records), pairs=self.pairing.counts,
-                median_plans=hard.plans, median_steps=hard.steps, median_deviations=hard.deviations,
-                hardest=hard.hardest, astray=hard.astray,
-            ),
-            performance=Performance(
-                plans_per_second=round(self.progress_rate(), 2), fork_ms=median(self.fork_ms),
-            ),
-            unclaimed=unclaimed(self.surfaces, whole.items),
-            calls=tuple(
-                CallRecord(entry=entry, name=name, **told)
-                for (entry, name), told in sorted(self.coverage.calls.items())
-            ),
-            requirements=requirement.decide_all(
-                self.requirements, self.facts, whole,
-                Evidence(matcher=matcher, findings=findings, tables=self.tables),
-            ),
-            witnesses={f: w.plan.to_json() for f, w in self.found.items()},
-        )  # fmt: skip
-
-    def progress_rate(self) -> float:
-        """Plans a second over the plan phase, all cores together."""
-        return self.played / self.busy if self.busy else 0.0
-
-    def _info(self) -> RunInfo:
-        facts = self.facts
-        handed = self.pool.memory.handed if self.pool.memory is not None else 0
-        return RunInfo(
-            target=facts.name, target_version=self.target.version(), harness_version=harness.__version__,
-            profile=self.profile_name, seed=self.seed, python=platform.python_version(), plans=self.played,
-            steps=self.steps, seconds=round(self.watch.elapsed(), 1), overlays=self.overlays,
-            overlap=round(self.overlapped / self.played, 3) if self.played else 0.0,
-            hidden=tuple({"what": h.what, "hides": h.hides, "module": h.module} for h in facts.hidden),
-            shared=tuple({"sink": s.sink, "surface": s.surface, "site": s.site, "within": s.within, "reason": s.reason}
-                         for s in facts.shared),
-            regions=tuple({"entry": r.entry, "site": r.site, "surfaces": ", ".join(r.surfaces), "reason": r.reason}
-                          for r in facts.regions),
-            environment={"platform": platform.platform(), "implementation": platform.python_implementation(),
-                         "fork": str(self.pool.fork), "jobs": str(self.pool.jobs),
-                         "boot_seconds": f"{self.pool.ready.seconds:.1f}",
-                         "memory_mib": f"{self.pool.ready.rss_kib / 1024:.0f}",
-                         **({"exploration": self.explored} if self.explored else {}),
-                         **({"resumed": f"{handed} outcomes are of earlier sittings"} if handed else {})},
-            documented=facts.name in (self.riskmap.documents_of or (facts.name,)),
-            interrupted=self.interrupted, started=self.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        )  # fmt: skip
+        return recorded(self)
