@@ -108,6 +108,14 @@ def spec_of(family: str, seed: int, parts: Sequence[str] = ()) -> TwinSpec:
     return TwinSpec(dimension=FAMILIES[family].dimension, hostile=family, parts=tuple(chosen), seed=seed)
 
 
+def others(family: str) -> Iterator[TwinSpec]:
+    """Twins of `family` from the parts that `spec_of` does not take by itself, one other text at a time."""
+    usual = spec_of(family, 0)
+    for index, kind in enumerate(FAMILIES[family].parts):
+        for text in () if kind == STEM else kind[1:]:
+            yield msgspec.structs.replace(usual, parts=(*usual.parts[:index], text, *usual.parts[index + 1 :]))
+
+
 def plainer(spec: TwinSpec) -> Iterator[TwinSpec]:
     """Simpler twins than these, the simplest first: nobody beside them, ordinary ids, then shorter parts."""
     if spec.third:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 
 from harness.forgery import names_other
-from harness.hostile import FAMILIES, STEM, spec_of
+from harness.hostile import FAMILIES, STEM, others, spec_of
 from harness.plan import Plan, Step
 from harness.principal import TwinSpec
 from harness.target import Action
@@ -47,7 +48,8 @@ def forging(actions: Sequence[Action]) -> list[Plan]:
 
 
 def colliding(actions: Sequence[Action], families: Sequence[str]) -> list[Plan]:
-    """Each family of hostile ids once with every action, a few actions to a plan."""
+    """Each family of hostile ids once with every action, a few actions to a plan; then its other marks and texts with
+    the first few."""
     acting = [action for action in actions if action.principal]
     found: list[Plan] = []
     for turn, family in enumerate(families):
@@ -59,6 +61,10 @@ def colliding(actions: Sequence[Action], families: Sequence[str]) -> list[Plan]:
                 steps.append(wait(5))
             again = [step for step in steps if step.who]
             found.append(Plan(twins=spec_of(family, turn % 8), steps=(*steps, *again, wait(10))))
+    # A bot joins ids in one way: the other ways in which texts of a family may read alike, with what comes first.
+    for turn, spec in enumerate(spec for family in families for spec in others(family)):
+        plan = found[list(families).index(spec.hostile) * -(-len(acting) // GROUP)]
+        found.append(msgspec.structs.replace(plan, twins=msgspec.structs.replace(spec, seed=turn % 8)))
     return found
 
 

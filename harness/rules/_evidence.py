@@ -74,6 +74,8 @@ class Evidence:
                 continue
             if wanted and access.op not in wanted:
                 continue
+            if access.actor == BYSTANDER and access.ambient not in TWINS:
+                continue  # what a third does by itself is judged where a twin does it
             if access.step == -2 or self.is_shared(access):
                 continue
             if lent and any((m.label, m.slot) in lent for m in access.marks):
