@@ -52,6 +52,7 @@ def colliding(actions: Sequence[Action], families: Sequence[str]) -> list[Plan]:
     the first few."""
     acting = [action for action in actions if action.principal]
     found: list[Plan] = []
+    first: dict[str, Plan] = {}
     for turn, family in enumerate(families):
         for group in (acting[start : start + GROUP] for start in range(0, len(acting), GROUP)):
             steps: list[Step] = []
@@ -61,10 +62,11 @@ def colliding(actions: Sequence[Action], families: Sequence[str]) -> list[Plan]:
                 steps.append(wait(5))
             again = [step for step in steps if step.who]
             found.append(Plan(twins=spec_of(family, turn % 8), steps=(*steps, *again, wait(10))))
+            first.setdefault(family, found[-1])
     # A bot joins ids in one way: the other ways in which texts of a family may read alike, with what comes first.
     for turn, spec in enumerate(spec for family in families for spec in others(family)):
-        plan = found[list(families).index(spec.hostile) * -(-len(acting) // GROUP)]
-        found.append(msgspec.structs.replace(plan, twins=msgspec.structs.replace(spec, seed=turn % 8)))
+        if (plan := first.get(spec.hostile)) is not None:
+            found.append(msgspec.structs.replace(plan, twins=msgspec.structs.replace(spec, seed=turn % 8)))
     return found
 
 

@@ -205,3 +205,10 @@ def test_names_never_finds_both_owners_of_one_place(text: str) -> None:
             ("agent", "b_c"),
         }
     )
+
+
+def test_every_mark_of_a_family_is_tried_where_somebody_can_act() -> None:
+    actions = ReferenceTarget().actions()
+    marks = {plan.twins.parts[0] for plan in colliding(actions, ["join"])}
+    assert marks == set(FAMILIES["join"].parts[0])
+    assert colliding([action for action in actions if not action.principal], ["join"]) == []
