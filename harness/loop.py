@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context, copy_context
 from types import FunctionType, MethodType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from harness import descent, threads
 from harness.clock import VirtualClock
@@ -29,6 +29,7 @@ from harness.errors import IsolationError
 from harness.flow import FLOW, IDLE, Flow
 from harness.outcomes import settle, translated
 from harness.plan import Deviation
+from harness.seclusion import Secluded
 from harness.tape import NO_ENTRY, Arrival, ReadyQueue, Tape, TimedArrival, Wait, caller_site, coroutine_site
 from harness.trace import Begun
 
@@ -49,34 +50,6 @@ _WRITTEN = frozenset((FunctionType, MethodType, functools.partial))
 MAX_NAMED = 20
 """Tasks named in one error message."""
 
-_REFUSED = (
-    "create_connection",
-    "create_server",
-    "create_unix_connection",
-    "create_unix_server",
-    "create_datagram_endpoint",
-    "connect_accepted_socket",
-    "start_tls",
-    "sendfile",
-    "getaddrinfo",
-    "getnameinfo",
-    "sock_recv",
-    "sock_recv_into",
-    "sock_recvfrom",
-    "sock_recvfrom_into",
-    "sock_sendall",
-    "sock_sendto",
-    "sock_connect",
-    "sock_accept",
-    "sock_sendfile",
-    "add_reader",
-    "add_writer",
-    "connect_read_pipe",
-    "connect_write_pipe",
-    "subprocess_exec",
-    "subprocess_shell",
-)
-
 
 class Stalled(IsolationError):
     """Everything waits for something that can no longer happen. The message names who waits where."""
@@ -86,11 +59,7 @@ class Runaway(IsolationError):
     """More callbacks ran than a run may take: something spins without waiting. Raise `max_callbacks` if it must."""
 
 
-class Unsupported(IsolationError):
-    """The bot asked the loop for the outside world (socket, pipe, process, name lookup). The target must replace it."""
-
-
-class IsolationLoop(asyncio.BaseEventLoop):
+class IsolationLoop(Secluded):
     """See the module docstring.
 
     `tape` is obeyed entry by entry; `deviations` then holds the indexes that took effect. `choices` counts the
@@ -396,23 +365,6 @@ class IsolationLoop(asyncio.BaseEventLoop):
         if self._default_executor is not None:
             self._default_executor.shutdown(wait=False)
 
-    # Signals: a run is not interrupted from outside, and a bot's handlers would replace the harness's
-
-    def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:  # type: ignore[override]
-        """Accepted and ignored."""
-
-    def remove_signal_handler(self, sig: int) -> bool:
-        """Accepted and ignored."""
-        return False
-
-    def remove_reader(self, fd: Any) -> bool:
-        """No reader is ever added."""
-        return False
-
-    def remove_writer(self, fd: Any) -> bool:
-        """No writer is ever added."""
-        return False
-
 
 class _Catch:
     """Takes the one handle that a new task queues."""
@@ -425,23 +377,6 @@ class _Catch:
 
 def _held(wait: Wait | None) -> Wait | None:
     return wait if wait is not None and wait.entry != NO_ENTRY else None
-
-
-def _refusal(name: str) -> Callable[..., NoReturn]:
-    def refuse(self: IsolationLoop, *args: Any, **kwargs: Any) -> NoReturn:
-        where = caller_site()
-        self.refused.append(f"{name} from {where}")
-        raise Unsupported(
-            f"loop.{name}() called from {where or 'outside'}: the isolation loop reaches no socket, pipe or process; "
-            "the target must replace what calls it (and declare that under `hidden`)"
-        )
-
-    refuse.__name__ = name
-    return refuse
-
-
-for _name in _REFUSED:
-    setattr(IsolationLoop, _name, _refusal(_name))
 
 
 def _innermost(coro: Any) -> str:

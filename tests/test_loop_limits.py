@@ -15,8 +15,9 @@ from harness import threads
 from harness.clock import VirtualClock
 from harness.errors import IsolationError
 from harness.flow import Flow
-from harness.loop import IsolationLoop, Runaway, Stalled, Unsupported
+from harness.loop import IsolationLoop, Runaway, Stalled
 from harness.plan import Deviation
+from harness.seclusion import Unsupported
 
 
 @pytest.fixture(params=[False, True], ids=["fifo", "taped"])
