@@ -13,9 +13,6 @@ from harness.trace import Trace
 Place = tuple[str, tuple[str, ...]]
 """A surface and the bot's frames (``path:function``) under which it was touched."""
 
-FAR = 2
-"""How far a plan is that touched neither a fault's place (0) nor one of its rows (1)."""
-
 
 class Nearness:
     """Of the plans of the tour, what each touched; of the others those that touched what no plan of the tour did. Say
@@ -52,26 +49,28 @@ class Nearness:
     def split(
         self, overlay: Overlay, riskmap: RiskMap, target: str, tour: Iterable[Plan]
     ) -> tuple[list[Plan], list[Plan]]:
-        """Plans to try the fault on. The near ones: those of the tour that touched its place, then those that touched a
-        place of a row it stands for; and the others. Short ones come before long ones. Other plans than the tour's come
-        in where they touched its place. Left out are plans whose twins differ in what its findings never do."""
+        """Plans to try the fault on: those of the tour that touched its place or a place of a row it stands for, with
+        others that touched its place where no plan of the tour did; and the rest of the tour. Left out are plans whose
+        twins differ in what its findings never do. In which order they are tried `harness.ordering` says."""
         mine = set(overlay.items)
         patterns = [p for item in riskmap.items if item.id in mine for p in item.places.get(target, ())]
         beyond = {plan.digest(): plan for name, plan in self._shortest.items() if name not in self._known}
-        ranked = [(self._far(overlay, patterns, plan), len(plan.steps), plan) for plan in tour]
-        ranked += [(0, len(plan.steps), plan) for plan in beyond.values() if not self._far(overlay, patterns, plan)]
-        told = [one for one in ranked if fnmatch.fnmatchcase(one[2].twins.dimension, overlay.dimension)]
-        told.sort(key=lambda one: one[:2])
-        return [plan for far, _, plan in told if far < FAR], [plan for far, _, plan in told if far >= FAR]
+        near: list[Plan] = []
+        others: list[Plan] = []
+        for plan in tour:
+            if fnmatch.fnmatchcase(plan.twins.dimension, overlay.dimension):
+                (near if self._is_at(plan, overlay, patterns) else others).append(plan)
+        near += [
+            plan for plan in beyond.values()
+            if fnmatch.fnmatchcase(plan.twins.dimension, overlay.dimension) and self._is_at(plan, overlay, ())
+        ]  # fmt: skip
+        return near, others
 
-    def _far(self, overlay: Overlay, patterns: Sequence[Pattern], plan: Plan) -> int:
-        touched = self._touched.get(plan.digest())
-        if touched is None:
-            return FAR + 1
+    def _is_at(self, plan: Plan, overlay: Overlay, patterns: Sequence[Pattern]) -> bool:
+        touched = self._touched.get(plan.digest(), frozenset())
         own = (overlay.surface, overlay.site)
-        if own != ("*", "*") and not touched.isdisjoint(self._like(*own)):
-            return 0
-        return 1 if any(not touched.isdisjoint(self._like(p.surface, p.site)) for p in patterns) else FAR
+        places = [*([own] if own != ("*", "*") else []), *((p.surface, p.site) for p in patterns)]
+        return any(not touched.isdisjoint(self._like(*place)) for place in places)
 
     def _like(self, surface: str, site: str) -> frozenset[int]:
         """Numbers of the places that both globs match."""

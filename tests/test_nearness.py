@@ -34,8 +34,8 @@ def fault(**fields: Any) -> Overlay:
     return Overlay(apply=lambda patcher: None, **told)
 
 
-def ordered(near: Nearness, overlay: Overlay, *tour: Plan) -> list[Plan]:
-    return [plan for some in near.split(overlay, MAP, "bot", tour) for plan in some]
+def split(near: Nearness, overlay: Overlay, *tour: Plan) -> tuple[list[Plan], list[Plan]]:
+    return near.split(overlay, MAP, "bot", tour)
 
 
 def known(*pairs: tuple[Plan, Any], tour: tuple[Plan, ...]) -> Nearness:
@@ -46,39 +46,37 @@ def known(*pairs: tuple[Plan, Any], tour: tuple[Plan, ...]) -> Nearness:
     return near
 
 
-def test_plans_that_touched_the_place_come_first_and_then_those_of_its_rows() -> None:
+def test_plans_that_touched_the_place_or_one_of_its_rows_are_near() -> None:
     own, row, other = plan(9), plan(7), plan(3)
     tour = (other, row, own)
     near = known((own, met("bot.names")), (row, met("bot.moods")), (other, met("messages")), tour=tour)
-    assert ordered(near, fault(surface="bot.names", items=("moods",)), *tour) == [own, row, other]
+    assert split(near, fault(surface="bot.names", items=("moods",)), *tour) == ([row, own], [other])
 
 
-def test_short_plans_come_before_long_ones_of_the_same_promise() -> None:
-    long, short = plan(9), plan(3)
-    near = known((long, met("messages")), (short, met("messages")), tour=(long, short))
-    assert ordered(near, fault(surface="messages"), long, short) == [short, long]
+def test_a_plan_of_which_nothing_is_known_is_not_near() -> None:
+    assert split(known(tour=(plan(3),)), fault(surface="messages"), plan(3)) == ([], [plan(3)])
 
 
 def test_the_code_counts_where_the_fault_names_it() -> None:
     elsewhere, there = plan(3), plan(9)
     near = known((elsewhere, met("messages")), (there, met("messages", "plugin.py:choose")), tour=(elsewhere, there))
-    assert ordered(near, fault(surface="messages", site="plugin.py:*"), elsewhere, there) == [there, elsewhere]
+    assert split(near, fault(surface="messages", site="plugin.py:*"), elsewhere, there) == ([there], [elsewhere])
 
 
 def test_a_drawn_plan_comes_in_where_no_plan_of_the_tour_touched_the_place() -> None:
     toured, drawn = plan(3), plan(5, seed=7)
     near = known((toured, met("messages")), (drawn, met("stickers")), tour=(toured,))
-    assert ordered(near, fault(surface="stickers"), toured) == [drawn, toured]
-    assert ordered(near, fault(surface="messages"), toured) == [toured]
+    assert split(near, fault(surface="stickers"), toured) == ([drawn], [toured])
+    assert split(near, fault(surface="messages"), toured) == ([toured], [])
 
 
 def test_of_drawn_plans_that_touched_the_same_the_shortest_is_kept() -> None:
     first, longer, shorter = plan(5, seed=1), plan(6, seed=2), plan(4, seed=3)
     near = known((first, met("stickers")), (longer, met("stickers")), (shorter, met("stickers")), tour=())
-    assert ordered(near, fault(surface="stickers")) == [shorter]
+    assert split(near, fault(surface="stickers")) == ([shorter], [])
 
 
 def test_plans_of_twins_that_differ_in_something_else_are_left_out() -> None:
     tenants, agents = plan(3), plan(9, dimension="A")
     near = known((tenants, met("messages")), (agents, met("messages")), tour=(tenants, agents))
-    assert ordered(near, fault(surface="messages", dimension="*A*"), tenants, agents) == [agents]
+    assert split(near, fault(surface="messages", dimension="*A*"), tenants, agents) == ([agents], [])
