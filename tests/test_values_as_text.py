@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+from harness.probes._attrs import ClassHook
 from harness.probes._text import render
 
 WIDE = {f"name{number}": number for number in range(1000)}
@@ -71,3 +72,17 @@ def test_machinery_is_named_and_not_looked_into() -> None:
     assert "canary.logger" not in text
     assert "_scheduled" not in text
     assert len(text) < 200
+
+
+def test_what_slots_hold_is_shown_again_once_nothing_watches_the_class() -> None:
+    class Slotted:
+        __slots__ = ("said",)
+
+    thing = Slotted()
+    thing.said = "hello"
+    plain = render(thing).text
+    hook = ClassHook(Slotted)
+    hook.cover("said")
+    render(thing)
+    hook.remove()
+    assert "hello" in plain and render(thing).text == plain
