@@ -15,7 +15,8 @@ from typing import Any
 
 from harness import recorder as _recorder
 from harness.flow import identity
-from harness.probes._cells import ATTRIBUTE, Ledger, Place
+from harness.probes._cells import Ledger
+from harness.probes._places import ATTRIBUTE, Place
 from harness.probes._text import forget_members, instance_dict
 from harness.probes._traced import Traced
 

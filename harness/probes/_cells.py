@@ -1,11 +1,11 @@
-"""Cells of in-process state: who wrote each first, and how an operation on one becomes an access."""
+"""The ledger of in-process state: who wrote each cell first, and how an operation on one becomes an access."""
 
 from __future__ import annotations
 
 import itertools
 import sys
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import CodeType, FrameType
@@ -14,7 +14,8 @@ from typing import Any
 from harness import recorder as _recorder
 from harness.flow import FLOW, Flow, identity
 from harness.principal import NESTING, Label
-from harness.probes._text import Identities, cut, identities_of, key_text, placed, render
+from harness.probes._places import Cell, Place, Verbatim
+from harness.probes._text import Identities, cut, identities_of, key_text, render
 from harness.recorder import Recorder
 from harness.trace import Access, Mark
 
@@ -28,60 +29,6 @@ LEVELS = 8
 
 _HERE = str(Path(__file__).resolve().parent)
 
-
-class Cell:
-    """What is known of one cell in this run. `by` is who wrote the present value, `owner` who wrote first; `lent`,
-    whether another twin had the value in hand since, and may have changed it in place."""
-
-    __slots__ = ("by", "digest", "kind", "lent", "owner", "ref")
-
-    def __init__(self, owner: Label | None, by: Label | None, digest: str, kind: str, ref: Any = None) -> None:
-        self.owner = owner
-        self.by = by
-        self.digest = digest
-        self.kind = kind
-        self.ref = ref
-        self.lent = False
-
-    def strange_to(self, label: Label | None, owner: Label | None) -> bool:
-        """Whether a reader may find there what it did not put there; notes that it had the value in hand."""
-        strange = self.lent or self.by != label or owner != label
-        self.lent = self.lent or (label is not None and self.by is not None and self.by != label)
-        return strange
-
-
-class Place:
-    """One container or attribute: its surface, the keys that lead to it, and its cells.
-
-    `indexed` places (lists, deques) have no stable keys; their cells go by element identity and writer. `dirty` is
-    set on every change so that the next walk looks inside again; it is never read by rules.
-    """
-
-    __slots__ = ("cells", "dirty", "indexed", "ledger", "number", "prefix", "surface", "version")
-
-    def __init__(self, ledger: Ledger, surface: str, prefix: str = "", *, indexed: bool = False) -> None:
-        self.ledger = ledger
-        self.number = next(ledger.numbers)
-        self.surface = surface
-        self.prefix = prefix
-        self.indexed = indexed
-        self.cells: dict[Hashable, Cell] = {}
-        self.dirty = False
-        self.version = 0
-
-    def text(self, key: Any) -> str:
-        """The key inside this place, with the keys that lead here; not cut."""
-        kind = type(key)
-        own = key if kind is _Verbatim else repr(key) if kind is int else placed(key_text(key))
-        return f"{self.prefix}/{own}" if self.prefix and own else self.prefix or own
-
-
-class _Verbatim(str):
-    __slots__ = ()
-
-
-ATTRIBUTE = _Verbatim("")
-"""The key of an attribute or global: its surface says it all."""
 
 Item = tuple[Any, Any]
 """Key (or index) and value."""
@@ -164,7 +111,7 @@ class Ledger:
         ambient = recorder.ambient()
         rendered = render(value)
         text, blobs = rendered.text, rendered.blobs
-        if not place.indexed and type(key) is not _Verbatim:
+        if not place.indexed and type(key) is not Verbatim:
             named = render(key)
             text, blobs = named.text + text, (*named.blobs, *blobs)
         marks = recorder.marks(text, *blobs)
@@ -329,7 +276,7 @@ class Ledger:
         if cell is None:
             cell = place.cells[key] = Cell(label, label, digest, kind)
             return cell
-        if value is None and isinstance(key, _Verbatim):
+        if value is None and isinstance(key, Verbatim):
             cell.owner = None  # an attribute set back to None is free again
         elif label is None and not marks:
             cell.owner = None  # written by nobody and about nobody: as at boot

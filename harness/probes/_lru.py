@@ -9,7 +9,8 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-from harness.probes._cells import Ledger, Place
+from harness.probes._cells import Ledger
+from harness.probes._places import Place
 from harness.probes._text import key_text
 
 _original_lru_cache = functools.lru_cache

@@ -15,7 +15,8 @@ from harness.flow import Flow, identity
 from harness.principal import Label
 from harness.probes._attrs import Watched
 from harness.probes._carriers import namespace, put
-from harness.probes._cells import ATTRIBUTE, Ledger, Place
+from harness.probes._cells import Ledger
+from harness.probes._places import ATTRIBUTE, Place
 from harness.probes._text import elements, fields, instance_dict
 from harness.probes._traced import items_of, new_place
 from harness.probes._versions import AVAILABLE, Versions

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict, deque
 from typing import Any
 
-from harness.probes._cells import Ledger, Place
+from harness.probes._cells import Ledger
+from harness.probes._places import Place
 from harness.probes._text import elements
 from harness.probes._traced_dicts import TracedDefaultDict, TracedDict, TracedOrderedDict
 from harness.probes._traced_sequences import TracedDeque, TracedList

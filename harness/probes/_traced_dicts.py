@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import recorder as _recorder
 from harness.flow import identity
-from harness.probes._cells import Place
+from harness.probes._places import Place
 from harness.probes._tracing import Quiet, Traced, active, mark_dirty
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness import recorder as _recorder
-from harness.probes._cells import Place
+from harness.probes._places import Place
 
 
 class Traced:

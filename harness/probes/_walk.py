@@ -27,7 +27,8 @@ from harness.flow import identity
 from harness.principal import Label
 from harness.probes._attrs import HARMLESS, AttributeCell, ClassHook, hookable
 from harness.probes._carriers import BAGS, CARRIERS, Default, addressed, parts, rebinds
-from harness.probes._cells import ATTRIBUTE, Ledger, Place
+from harness.probes._cells import Ledger
+from harness.probes._places import ATTRIBUTE, Place
 from harness.probes._references import Candidate, Inside, bind, bindable, distinct, referrers
 from harness.probes._scopes import Batch, Namespace, Scope, Snapshot, Writers, assigned_names, in_order, same
 from harness.probes._text import instance_dict
