@@ -18,11 +18,11 @@ from harness import schedules
 from harness.plan import EMPTY, Plan, Step
 from harness.pool import Outcome, Pool
 from harness.principal import Label, TwinSpec
-from harness.rivals import passings
+from harness.rivals import beside, passings
 from harness.schedules import DEPTHS, KINDS, Bound, Kind
 from harness.strategies import ADVANCES, DIMENSIONS, TEXTS, TWIN_SEEDS
 from harness.target import Action
-from harness.trace import Trace
+from harness.trace import Access, Trace
 
 How = Literal["fifo", "uniform", "pct", "directed", "mixed"]
 """Which schedules the variants of a plan get: none, walks, priorities, those aimed at rivals, or some of each kind."""
@@ -63,6 +63,13 @@ REFUSED = 3
 
 QUIET = 3.0
 """Seconds after which what a step set off has mostly ended."""
+
+FURNISHED = 0.6
+"""Part of the plans whose state before is drawn from all there are; the others start from the first."""
+
+EARLIER = 0.25
+"""Part of the plans in which both twins did something before, so that what overlaps then has something of theirs to
+show."""
 
 MANY = 3
 """How often a burst does the same thing."""
@@ -126,12 +133,12 @@ class Explorer:
         pool: Pool,
         count: int,
         *,
-        aim: Callable[[Trace], Mapping[int, Label]] | None = None,
+        aim: Callable[[Trace], Sequence[Access]] | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Outcome]:
-        """`count` plans, those in FIFO order included; may be called again for more. `aim` tells of a FIFO run which
-        steps touched what is aimed at, and whose they are: only where both twins did, schedules are drawn, and what did
-        is taken more often from then on."""
+        """`count` plans, those in FIFO order included; may be called again for more. `aim` tells the
+        accesses of a FIFO run's steps to what is aimed at: only where both twins made some, schedules are drawn, those
+        aimed at rivals rather for waits beside them, and what did it is taken more often from then on."""
         left = count
         while left > 0 and not stop():
             bases = [self.base() for _ in range(min(ROUND, left))]
@@ -139,22 +146,23 @@ class Explorer:
             found: list[Plan] = []
             for number, outcome in enumerate(pool.map(bases, choices=True, stop=stop), self.drawn - len(bases)):
                 self.tally.plans["fifo"] += 1
-                if outcome.trace is not None and self._aimed(outcome.plan, aim and aim(outcome.trace)):
-                    found += self._variants(number, outcome.plan, outcome.trace)
+                met = aim(outcome.trace) if aim is not None and outcome.trace is not None else None
+                if outcome.trace is not None and self._aimed(outcome.plan, met):
+                    found += self._variants(number, outcome.plan, outcome.trace, met or ())
                 yield outcome
             for outcome in pool.map(found[:left], stop=stop):
                 left -= 1
                 yield outcome
 
-    def _aimed(self, plan: Plan, met: Mapping[int, Label] | None) -> bool:
+    def _aimed(self, plan: Plan, met: Sequence[Access] | None) -> bool:
         if met is None:
             return True
-        for index in met:
+        for index in dict.fromkeys(access.step for access in met):
             step = plan.steps[index]
             known = Action(entry=step.entry, name=step.action, payload=step.payload, principal=step.who is not None)
             if known not in self.favoured and len(self.favoured) < FAVOURED:
                 self.favoured.append(known)
-        return len(set(met.values())) > 1
+        return len({access.actor for access in met}) > 1
 
     def base(self) -> Plan:
         """The next plan in FIFO order."""
@@ -164,9 +172,10 @@ class Explorer:
         self.drawn += 1
         return self.lay(msgspec.structs.replace(plan, overlays=self.overlays))
 
-    def _variants(self, number: int, plan: Plan, trace: Trace) -> Iterator[Plan]:
+    def _variants(self, number: int, plan: Plan, trace: Trace, met: Sequence[Access]) -> Iterator[Plan]:
         rng = random.Random(f"{self.seed} schedule {number}")
         choices, rivals = contested(trace), passings(trace)
+        close = beside(rivals, trace, met)
         for turn in range(self.variants):
             how = self.how if self.how != "mixed" else MIXED[(number + turn) % len(MIXED)]
             if rng.random() < CUTS and (cut := broken_off(plan, choices, rng)) is not None:
@@ -174,7 +183,7 @@ class Explorer:
                 yield self.lay(cut)
             elif how == "directed" and rivals:
                 self.tally.plans["directed"] += 1
-                yield self.lay(schedules.directed(plan, rivals, rng, self.tried))
+                yield self.lay(schedules.directed(plan, rivals, rng, self.tried, close))
             elif how == "pct":
                 depth = rng.choice(DEPTHS)
                 self.tally.plans["pct"] += 1
@@ -248,6 +257,10 @@ def drawn(
     world = [action for action in chosen if action.entry == "world"]
     calls = [action for action in actions if action.call] if "call" in around else []
     steps: list[Step] = []
+    if (others := [action for action in actions if _sent(action)]) and rng.random() < EARLIER:
+        first = _weighted(others, rng)
+        steps += [_step(first, who, rng) for who in rng.sample("AB", 2)]
+    before = len(steps)
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3))):
         pool = calls if calls and rng.random() < 0.5 else sent
         steps += _round(pool or calls, ticks if "tick" in around else (), around, rng)
@@ -258,6 +271,8 @@ def drawn(
         if "advance" in around:
             seconds = rng.choice(ADVANCES)
             steps.append(Step(entry="world", action="advance", payload={"seconds": seconds}, join=rng.random() < 0.5))
+    if 0 < before < len(steps):  # what was done before is over by then
+        steps[before] = msgspec.structs.replace(steps[before], join=True)
     if rng.random() < 0.6:  # both again once all is quiet: what the overlap left behind shows then
         last = {step.who: step for step in steps if step.who and step.entry != "world"}
         again = [msgspec.structs.replace(step, gap=QUIET, join=True) for step in last.values()]
@@ -268,7 +283,7 @@ def drawn(
         twins=TwinSpec(
             dimension=rng.choice(dimensions), pictures=rng.choice(("equal", "marked")), seed=rng.randrange(TWIN_SEEDS)
         ),
-        before=rng.choice(states) if rng.random() < 0.3 else states[0],
+        before=rng.choice(states) if rng.random() < FURNISHED else states[0],
         steps=tuple(steps),
     )
 

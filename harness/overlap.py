@@ -15,10 +15,9 @@ from harness.finding import Finding
 from harness.origins import origins
 from harness.plan import Plan
 from harness.pool import Outcome, Pool
-from harness.principal import Label
 from harness.shrink import shrink
-from harness.target import Action, Facts, Overlay
-from harness.trace import Trace
+from harness.target import Action, Facts, Overlay, Target, states_of
+from harness.trace import Access, Trace
 
 WITHIN = 500
 """Plans a fault is hunted for at most, those in FIFO order included."""
@@ -32,6 +31,7 @@ class Ground(Protocol):
 
     pool: Pool
     facts: Facts
+    target: Target
 
     def judge(self, trace: Trace) -> list[Finding]:
         """Findings of one trace."""
@@ -65,17 +65,19 @@ def hunt(
 ) -> Hunt:
     """Explore under `overlay` until a finding speaks of it that the same plan does not show without. Schedules are
     drawn only for plans in which both twins touch what its `overlap` names. `tick` is called after every plan."""
-    explorer = Explorer(actions, seed, how=how, overlays=(overlay.name,), answers=ground.facts.answers)
+    explorer = Explorer(
+        actions, seed, how=how, states=states_of(ground.target)[:2], overlays=(overlay.name,),
+        answers=ground.facts.answers,
+    )  # fmt: skip
     plain: Counter[tuple[str, str]] = Counter()
     others: dict[str, None] = {}
     hits: list[tuple[Outcome, Finding, str]] = []
     count = 0
 
-    def near(trace: Trace) -> dict[int, Label]:
-        found = [
+    def near(trace: Trace) -> list[Access]:
+        return [
             a for a in trace.accesses if a.actor and a.step >= 0 and fnmatch.fnmatchcase(a.surface, overlay.overlap)
         ]
-        return {access.step: access.actor for access in found if access.actor}
 
     while count < within:
         # Nothing else can be played while plans are under way: those end first.

@@ -8,6 +8,7 @@ race-directed testing (Sen, "Race directed random testing of concurrent programs
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -26,11 +27,16 @@ OFTEN = 16
 """Waits of one flow at one site that are looked at; what goes round in a loop is told by its first ones."""
 
 
+BESIDE = 4
+"""Waits before and after an access that are beside it."""
+
+
 class Passing(msgspec.Struct, frozen=True, kw_only=True):
     """A wait that could end too late: the `occurrence`-th of `lineage` at `site`, begun in virtual second `begun`.
     `past` are the moments after which its rival has passed: by its next wait or access, and by its end. `torn` is the
     container that both touch, empty where they only run through the same code. `code` is the site with what is
-    touched next, since all that goes through one helper waits at one site."""
+    touched next, since all that goes through one helper waits at one site. `rival` is the flow that passes, first heard
+    of in virtual second `entered`; empty where that was after the wait began."""
 
     lineage: str
     site: str
@@ -39,6 +45,22 @@ class Passing(msgspec.Struct, frozen=True, kw_only=True):
     begun: float
     past: tuple[float, ...]
     torn: str = ""
+    rival: str = ""
+    entered: float = 0.0
+
+
+def beside(found: Sequence[Passing], trace: Trace, met: Sequence[Access]) -> frozenset[str]:
+    """The pieces of code (`Passing.code`) of those waits between which and the nearest of the accesses `met` the same
+    flow waits less than `BESIDE` times."""
+    waits: dict[str, list[Begun]] = {}
+    for wait in sorted(trace.waits, key=lambda wait: wait.seq):
+        waits.setdefault(wait.lineage, []).append(wait)
+    near: set[tuple[str, str, int]] = set()
+    for lineage, moment in {(access.lineage, access.seq) for access in met}:
+        mine = waits.get(lineage, [])
+        at = bisect_left(mine, moment, key=lambda wait: wait.seq)
+        near |= {(lineage, wait.site, wait.number) for wait in mine[max(0, at - BESIDE) : at + BESIDE]}
+    return frozenset(one.code for one in found if (one.lineage, one.site, one.occurrence) in near)
 
 
 class _Flow:
@@ -74,17 +96,19 @@ def passings(trace: Trace) -> list[Passing]:
     flows = _flows(trace.accesses, trace.waits)
     found: dict[Passing, None] = {}
     for lineage, flow in flows.items():
-        rivals = [rival for other, rival in flows.items() if other.partition(".")[0] != lineage.partition(".")[0]]
+        rivals = [one for one in flows.items() if one[0].partition(".")[0] != lineage.partition(".")[0]]
         for wait in flow.waits:
             if wait.number >= OFTEN:
                 continue
             code = flow.code(wait)
-            for rival in rivals:
+            for other, rival in rivals:
+                seq, entered = rival.moments[0]
                 for torn, past in _met(flow, wait, rival):
                     ends = past, rival.moments[-1][1]
                     made = Passing(
                         lineage=lineage, site=wait.site, occurrence=wait.number, code=code, begun=wait.time,
-                        past=tuple(dict.fromkeys(ends)), torn=torn,
+                        past=tuple(dict.fromkeys(ends)), torn=torn, rival=other if seq < wait.seq else "",
+                        entered=entered,
                     )  # fmt: skip
                     found[made] = None
     return list(found)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -49,8 +49,15 @@ DEPTHS = (1, 2, 2, 3, 3)
 AIMED = (0.0, 0.1, 0.3)
 """Share of the pieces of code of which a directed schedule lets a wait end late, beside the one whose turn it is."""
 
+CLOSE = 0.7
+"""Part of the directed schedules whose turn is one of the pieces of code that matter most, where such are told."""
+
 TOGETHER = 0.3
 """Part of them that only fall behind what is ready at the same time; the others end after the rival has passed."""
+
+WHOLE = 0.35
+"""Part of the others for which a rival that was already under way begins only after the wait has begun, so that it
+passes as a whole."""
 
 OVERDUE = 0.25
 """Part of the others that end beyond the usual time-outs instead: what was given up then comes after all."""
@@ -171,14 +178,22 @@ def prioritised(plan: Plan, choices: Mapping[str, int], depth: int, rng: random.
     return msgspec.structs.replace(plan, tape=tuple(tape))
 
 
-def directed(plan: Plan, found: Sequence[Passing], rng: random.Random, tried: Counter[str]) -> Plan:
+def directed(
+    plan: Plan,
+    found: Sequence[Passing],
+    rng: random.Random,
+    tried: Counter[str],
+    close: Collection[str] = frozenset(),
+) -> Plan:
     """`plan` with some waits that end only when a rival has passed, at most one for each piece of code: for the one
-    that `tried` counts least often, and by chance for others. `tried` is counted up."""
+    that `tried` counts least often, in most plans of those in `close` if there are any, and by chance for others.
+    `tried` is counted up."""
     places: dict[str, list[Passing]] = {}
     for passing in found:
         places.setdefault(passing.code, []).append(passing)
     tape: list[Deviation] = []
-    order = sorted(places, key=lambda code: (tried[code], rng.random()))
+    first = frozenset(close) if rng.random() < CLOSE else frozenset()
+    order = sorted(places, key=lambda code: (code not in first, tried[code], rng.random()))
     rate = rng.choice(AIMED)
     for code in [code for turn, code in enumerate(order) if not turn or rng.random() < rate][:LONGEST]:
         tried[code] += 1
@@ -188,6 +203,10 @@ def directed(plan: Plan, found: Sequence[Passing], rng: random.Random, tried: Co
         )
         if rng.random() >= TOGETHER:
             amount = max(0.0, rng.choice(passing.past) - passing.begun) + DELAYS[0]
+            if passing.rival and rng.random() < WHOLE:
+                behind = round(max(0.0, passing.begun - passing.entered) + DELAYS[0], 3)
+                amount += behind
+                tape.append(Deviation(kind="delay", lineage=passing.rival, amount=behind))
             if rng.random() < OVERDUE:
                 amount = max(amount, rng.choice(DELAYS[3:]))
             late = msgspec.structs.replace(late, kind="delay", amount=round(amount, 3))

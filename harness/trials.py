@@ -55,7 +55,6 @@ class Ground(Protocol):
         """Findings without any overlay, by fingerprint."""
 
     @property
-    @property
     def touched(self) -> Nearness:
         """What plans touched without any overlay."""
 

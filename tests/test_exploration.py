@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ def test_a_step_is_cancelled_at_waits_that_it_was_seen_to_have() -> None:
 
 
 def test_only_plans_that_reach_the_aim_get_schedules() -> None:
-    _, pool = explored(40, aim=lambda trace: {0: "A"})
+    _, pool = explored(40, aim=lambda trace: [SimpleNamespace(step=0, actor="A", lineage="A.0", seq=0)])
     assert all(choices for _, choices in pool.asked)
     _, pool = explored(ROUND * (1 + VARIANTS))
     assert sum(choices for _, choices in pool.asked) == ROUND
@@ -107,8 +108,9 @@ def test_what_reaches_the_aim_is_taken_more_often() -> None:
 
     aimless, aiming = Seeing(), Seeing()
 
-    def aim(trace: Trace) -> dict[int, Any]:
-        return {i: s.who for i, s in enumerate(aiming.last.steps) if (s.entry, s.action) == wanted and s.who}
+    def aim(trace: Trace) -> Any:
+        met = [(i, s.who) for i, s in enumerate(aiming.last.steps) if (s.entry, s.action) == wanted and s.who]
+        return [SimpleNamespace(step=step, actor=who, lineage=f"{who}.{step}", seq=0) for step, who in met]
 
     assert share(aiming, Explorer(ACTIONS, 1), aim) > 0.5 > 2 * share(aimless, Explorer(ACTIONS, 1), None)
 
@@ -127,7 +129,7 @@ def test_each_plan_is_a_swarm_of_its_own() -> None:
     assert {("world", "cancel"), ("world", "advance"), ("world", "drop")} <= set(used)
     assert sum(any(step.action == "cancel" for step in plan.steps) for plan in plans) < 200
     assert all({"A", "B"} <= {step.who for step in plan.steps} for plan in plans)
-    assert sorted(len(plan.steps) for plan in plans)[150] <= 6
+    assert sorted(len(plan.steps) for plan in plans)[150] <= 7
 
 
 def test_a_target_without_anything_to_send_is_explored_all_the_same() -> None:

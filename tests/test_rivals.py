@@ -9,7 +9,7 @@ import msgspec
 
 from harness import schedules
 from harness.plan import Plan
-from harness.rivals import Passing, passings
+from harness.rivals import Passing, beside, passings
 from harness.trace import Begun, Trace
 from tests.evidence_factory import access, trace
 
@@ -93,3 +93,34 @@ def test_a_directed_schedule_takes_turns_and_waits_until_the_rival_has_passed() 
     assert {d.kind for tape in tapes for d in tape} == {"hold", "delay"}
     again = [schedules.directed(Plan(), found, random.Random(seed), Counter()).tape for seed in range(2)]
     assert again[0] == schedules.directed(Plan(), found, random.Random(0), Counter()).tape
+
+
+def test_a_rival_that_was_under_way_may_begin_only_once_the_wait_has_begun() -> None:
+    early = msgspec.structs.replace(passing("a"), rival="B.1", entered=0.25)
+    tapes = [schedules.directed(Plan(), [early], random.Random(seed), Counter()).tape for seed in range(60)]
+    both = [{d.lineage: d.amount for d in tape} for tape in tapes if len(tape) == 2]
+    assert 0 < len(both) < len(tapes)
+    assert {late["B.1"] for late in both} == {0.76}, "just after the wait began at 1.0"
+    assert {late["A.0"] for late in both} <= {3.27, 12.0}, "the rival's end moves along"
+    never = [schedules.directed(Plan(), [passing("a")], random.Random(seed), Counter()).tape for seed in range(60)]
+    assert {len(tape) for tape in never} == {1}, "who came later is not held back"
+
+
+def test_a_rival_knows_whether_it_was_under_way() -> None:
+    found = passings(run(TORN, ("A.0", HELPER, 0, 1, 0.0), ("A.0", HELPER, 1, 2, 0.2)))
+    assert [(one.occurrence, one.rival) for one in found] == [(0, ""), (1, "B.1")]
+
+
+def test_waits_beside_what_is_aimed_at_come_first() -> None:
+    waits = [(f"{who}", HELPER, number, 2 * number, 0.0) for number in range(20) for who in ("A.0", "B.1")]
+    steps = [touched(who, "write", f"x{turn}", 0.0, f"f{turn}") for turn in range(20) for who in ("A.0", "B.1")]
+    traced = run(steps, *waits)
+    found = passings(traced)
+    close = beside(found, traced, [traced.accesses[20]])
+    near = {one.occurrence for one in found if one.code in close and one.lineage == "A.0"}
+    assert near and near <= set(range(5, 16)), "not those that came long before or after"
+    assert beside(found, traced, []) == frozenset()
+    tapes = [schedules.directed(Plan(), found, random.Random(seed), Counter(), close).tape for seed in range(60)]
+    codes = {(one.lineage, one.occurrence): one.code for one in found}
+    first = [codes[tape[0].lineage, tape[0].occurrence] in close for tape in tapes]
+    assert 30 < sum(first) < 60, "most of the turns, but not all"
