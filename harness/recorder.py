@@ -117,6 +117,12 @@ class Recorder:
             _MUTED.reset(token)
         return self._label_of(identity)
 
+    def served(self, ambient: Label | None = None) -> Label | None:
+        """The principal whom the running code works for: the one of the bot's own context, if that is a twin, else the
+        step's. `ambient`: what `ambient()` said a moment ago, where the caller has asked."""
+        ambient = ambient or self.ambient()
+        return ambient if ambient in ("A", "B") else FLOW.get().actor
+
     def acting(self) -> str:
         """Whom the running code acts for, as the name of its random stream: the step in its own task; elsewhere the
         twin of the bot's context and what the task is, so that a worker which both share draws for each alone."""

@@ -76,7 +76,7 @@ class Ledger:
         if recorder is None:
             return
         ambient = recorder.ambient()
-        label = _who(ambient)
+        label = recorder.served(ambient)
         cell = self._find(place, key, value, label)
         if cell is None and only_known:
             return
@@ -116,7 +116,7 @@ class Ledger:
             text, blobs = named.text + text, (*named.blobs, *blobs)
         marks = recorder.marks(text, *blobs)
         flow = told(marks) if told is not None else None
-        label = _who(ambient) if more is None else flow.actor if flow is not None else None
+        label = recorder.served(ambient) if more is None else flow.actor if flow is not None else None
         cell = None if place.indexed else self._find(place, key, value, label)
         where = place.text(key)
         owner, owned_by = self._owner(recorder, place, where, cell)
@@ -135,7 +135,7 @@ class Ledger:
         if recorder is None:
             return
         ambient = recorder.ambient()
-        label = None if more is not None else _who(ambient)
+        label = None if more is not None else recorder.served(ambient)
         cell = self._find(place, key, value, label)
         text = place.text(key)
         owner, owned_by = self._owner(recorder, place, text, cell)
@@ -153,7 +153,7 @@ class Ledger:
         if recorder is None:
             place.dirty = True
             return
-        label = _who(recorder.ambient())
+        label = recorder.served()
         cell = self._find(place, index, former, label)
         if cell is not None and cell.owner != label:
             self.delete(place, index, former)
@@ -172,7 +172,7 @@ class Ledger:
         if recorder is None:
             return
         ambient = recorder.ambient()
-        label = _who(ambient)
+        label = recorder.served(ambient)
         repeat = self._repeat(place, op, "*", ambient)
         if op == "iterate" and self._again(repeat):
             return
@@ -208,7 +208,7 @@ class Ledger:
         if recorder is None:
             return
         ambient = recorder.ambient()
-        label = _who(ambient)
+        label = recorder.served(ambient)
         groups: dict[Label | None, list[tuple[Any, Any, str]]] = {}
         for key, value in items:
             cell = None if place.indexed else self._find(place, key, value, label)
@@ -396,8 +396,3 @@ class Ledger:
             return False
         earlier.detail["repeats"] = earlier.detail.get("repeats", 0) + 1
         return True
-
-
-def _who(ambient: Label) -> Label | None:
-    """The principal the running code works for: the bot's own context first, else the lineage's actor."""
-    return ambient if ambient in ("A", "B") else FLOW.get().actor

@@ -20,7 +20,6 @@ from urllib.parse import unquote
 
 from harness import containment
 from harness.errors import ContainmentError
-from harness.flow import FLOW
 from harness.principal import Label
 from harness.probes.contents import Contents, stat_of
 from harness.probes.paths import TempNames, is_code, is_database, is_device, path_of_fd, pattern_of
@@ -344,7 +343,7 @@ class FileProbe:
             new_owner = owner or self._owner(recorder, key)
             # A folder belongs to nobody for having been made by somebody: lazily made parents are shared.
             if not key.endswith("/"):
-                new_owner = new_owner or self._writer(recorder)
+                new_owner = new_owner or recorder.served()
                 if new_owner is not None:
                     self._writers.setdefault(key, new_owner)
         surface = self._patterns.get(key)
@@ -354,11 +353,6 @@ class FileProbe:
         if owner is not None or new_owner is not None:
             detail = {**(detail or {}), "owned_by": "first-writer" if declared is None else "target"}
         return recorder.access("file", op, surface, key, owner=owner, new_owner=new_owner, marks=both, detail=detail)
-
-    def _writer(self, recorder: Recorder) -> Label | None:
-        """Who writes at this moment: whom the bot believes, if that is a twin, else whom the step belongs to."""
-        ambient = recorder.ambient()
-        return ambient if ambient in ("A", "B") else FLOW.get().actor
 
     def _declared(self, recorder: Recorder, key: str) -> Label | None:
         if self._owner_of_path is None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from harness.flow import FLOW
 from harness.principal import Label
 from harness.probes.connection import Link
 from harness.probes.images import RowEvent, settle
@@ -169,7 +168,7 @@ class RowLog:
             self._writers.pop((table.name, key), None)
         else:
             new_key = _key(table, event.new)
-            writer = self._writers.pop((table.name, key), None) or self._writer(recorder)
+            writer = self._writers.pop((table.name, key), None) or recorder.served()
             if writer is not None:
                 self._writers[(table.name, new_key)] = writer
             new_owner, owned_by = self._owner_of(recorder, event, event.new, new_key)
@@ -288,10 +287,6 @@ class RowLog:
         if twins.a.tenant != twins.b.tenant:
             return bool(fields)
         return any(getattr(twins.a, field) != getattr(twins.b, field) for field in fields)
-
-    def _writer(self, recorder: Recorder) -> Label | None:
-        ambient = recorder.ambient()
-        return ambient if ambient in ("A", "B") else FLOW.get().actor
 
     def _marks(self, recorder: Recorder, texts: Iterable[str | bytes]) -> tuple[Mark, ...]:
         """One pass over the joined texts; blobs each by themselves."""
