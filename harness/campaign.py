@@ -14,6 +14,7 @@ from harness.confirm import confirm
 from harness.controls import try_control
 from harness.coverage import Coverage
 from harness.diagnosis import Difference, diagnose
+from harness.errors import TargetError
 from harness.exploring import IN_CAMPAIGNS, SHARE, Explorer
 from harness.finding import Finding
 from harness.inventory import Table
@@ -113,6 +114,8 @@ class Campaign:
     def run(self) -> RunRecord:
         """Everything, in order. On Ctrl-C what was found so far is shrunk no further, but kept and recorded."""
         actions = [*self.target.actions(), *self.pool.ready.calls]
+        if not actions:
+            raise TargetError(f"target {self.facts.name} offers no action, so nothing can be played")
         claimed = self.riskmap.dimensions(self.facts.name, self.facts.generation)
         states = states_of(self.target)
         tour = touring.tour(actions, claimed, self.facts.hostile, states, self.facts.third)

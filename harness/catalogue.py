@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.errors import UsageError
+from harness.errors import IsolationError, UsageError, told
 from harness.target import Target
 
 TARGETS = "isolation.targets"
@@ -38,7 +38,8 @@ def target_spec(name: str) -> str:
 
 
 def make_target(spec: str, root: Path | None, db_root: Path | None) -> Target:
-    """The target itself, not booted: for its declarations only."""
+    """The target itself, not booted: for its declarations only. Raises UsageError where there is no such class or it is
+    no target; what the target itself raises on purpose (a checkout that is not there) passes."""
     module, _, name = spec.partition(":")
     try:
         factory: Any = getattr(_imported(module), name)
@@ -47,7 +48,19 @@ def make_target(spec: str, root: Path | None, db_root: Path | None) -> Target:
             f"target {spec!r} cannot be imported: {error}; module:Class is looked up on Python's path "
             "and in the working folder"
         ) from error
-    made: Target = factory(root=root, db_root=db_root)
+    except Exception as error:
+        raise UsageError(f"target {spec!r} cannot be imported: {told(error)}; its module has to be mended") from error
+    try:
+        made: Target = factory(root=root, db_root=db_root)
+    except IsolationError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"target {spec!r} cannot be made: {told(error)}; it is called with root and db_root (a folder or None each)"
+        ) from error
+    lacking = sorted(name for name in vars(Target) if not name.startswith("_") and not hasattr(made, name))
+    if lacking:
+        raise UsageError(f"{spec!r} is no target: it lacks {', '.join(lacking)}; see docs/drive-your-bot.md")
     return made
 
 

@@ -19,6 +19,7 @@ Exit status:
   1  something is open
   2  bad usage, or the target cannot boot (one message: what, where, what to do)
   3  the harness cannot vouch for the run: do not rely on its verdicts
+  130  interrupted with nothing open so far; 141  nobody reads the output any more
 
 \b
 Examples:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -16,12 +17,15 @@ from typing import Any, NoReturn
 import click
 
 from harness import catalogue
-from harness.errors import IsolationError
+from harness.errors import IsolationError, told
 from harness.pool import Pool
 from harness.profiles import Progress
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+
+CLOSED = 141
+"""Exit status where nobody reads the output any more (``| head``), as shells have it."""
 
 PATH = click.Path(path_type=Path)
 
@@ -35,7 +39,17 @@ class Group(click.Group):
         except IsolationError as error:
             fail(str(error), error.status)
         except KeyboardInterrupt:
-            fail("interrupted before there was anything to report; nothing was written", INTERRUPTED)
+            fail("interrupted; nothing more is written", INTERRUPTED)
+        except BrokenPipeError:
+            # Nothing is left to flush when Python ends; by itself it would complain, and exit with 1 or 120.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(CLOSED)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            # Python's own status would be 1, which says that something is open.
+            traceback.print_exc()
+            fail(f"stopped by a mistake of the harness or of the target: {told(error)}; nothing was shown", 3)
 
 
 def fail(message: str, status: int) -> NoReturn:

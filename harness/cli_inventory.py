@@ -55,10 +55,11 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @click.command(
+    short_help="List what there is in a bot.",
     epilog=examples("""
 isolation inventory --unclaimed
 isolation inventory --format json > inventory.json
-""")
+"""),
 )
 @target_options
 @click.option("--unclaimed", "bare", is_flag=True, help="Only tenant places that no risk item claims.")

@@ -16,7 +16,7 @@ from harness.errors import UsageError
 from harness.target import Budgeted
 
 
-@click.command(epilog=examples("isolation items --items 'config-*'"))
+@click.command(short_help="List the risk items and their cells.", epilog=examples("isolation items --items 'config-*'"))
 @target_options
 @click.option("--items", "pattern", default="*", help="Only items whose id matches this glob (or one of several: a,b).")
 def items(target_name: str, root: Path | None, db_root: Path | None, pattern: str) -> None:
@@ -29,14 +29,17 @@ def items(target_name: str, root: Path | None, db_root: Path | None, pattern: st
             click.echo(f"    {cell.sink:9} {cell.entry:7} {cell.dimension:4} {cell.predicate}")
 
 
-@click.command(epilog=examples("isolation targets"))
+@click.command(short_help="List the installed targets.", epilog=examples("isolation targets"))
 def targets() -> None:
     """List the installed targets. Somebody else's bot is given as module:Class."""
     for name, spec in catalogue.target_specs().items():
         click.echo(f"{name:16} {spec}")
 
 
-@click.command(epilog=examples("isolation bench --plans 20 --out isolation-bench\nisolation bench --campaign 2000"))
+@click.command(
+    short_help="Measure what watching a bot costs.",
+    epilog=examples("isolation bench --plans 20 --out isolation-bench\nisolation bench --campaign 2000"),
+)
 @target_options
 @click.option(
     "--plans",

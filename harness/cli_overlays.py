@@ -35,6 +35,7 @@ LONGEST = 7200.0
 
 
 @click.command(
+    short_help="Test the harness by planted faults.",
     epilog=examples("""
 isolation overlays --list
 isolation overlays --uncovered
@@ -42,7 +43,7 @@ isolation overlays --profile nightly --out catalogue
 isolation overlays --profile ci --seed 2
 isolation overlays --kind control --plans 10000   false positives: so many clean plans, and all controls
 isolation overlays --schedules fifo --schedules uniform --schedules pct --seeds 3
-""")
+"""),
 )
 @target_options
 @click.option(

@@ -22,12 +22,13 @@ from harness.witness import Witness
 
 
 @click.command(
+    short_help="Replay witnesses of findings.",
     epilog=examples("""
 isolation replay isolation-report/witnesses/0123456789abcdef.json
 isolation replay W.json --times 10 --explain
 isolation replay isolation-report --times 100 --hash-seeds 3
 isolation replay W.json --root CHECKOUT --db-root CHECKOUT --debug
-""")
+"""),
 )
 @click.argument("paths", metavar="WITNESS...", type=PATH, nargs=-1, required=True)
 @click.option("--target", "target_name", help="Another target than the witness names.")

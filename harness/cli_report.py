@@ -21,10 +21,11 @@ NINETY_DAYS = datetime.timedelta(days=90)
 
 
 @click.command(
+    short_help="Write a report in other formats.",
     epilog=examples("""
 isolation report isolation-report --format html
 isolation report isolation-report --redact --out public
-""")
+"""),
 )
 @click.argument("folder", type=PATH)
 @click.option("--format", "formats", multiple=True, help="Only this format (repeat; default: all installed).")
@@ -44,9 +45,10 @@ def report(folder: Path, formats: tuple[str, ...], redact: bool, out: Path | Non
 
 
 @click.command(
+    short_help="Compare two reports.",
     epilog=examples("""
 isolation diff yesterday today
-""")
+"""),
 )
 @click.argument("old", type=PATH)
 @click.argument("new", type=PATH)
@@ -61,10 +63,11 @@ def diff(old: Path, new: Path) -> None:
 
 
 @click.group(
+    short_help="Accept leaks by name, for a time.",
     epilog=examples("""
 isolation baseline update isolation-report --owner alice --reason 'known, being fixed'
 isolation run --baseline isolation-baseline.toml
-""")
+"""),
 )
 def baseline() -> None:
     """Leaks accepted by name: who owns them, why, until when. A reviewed TOML file."""

@@ -46,13 +46,14 @@ _WITNESS = re.compile(r"[0-9a-f]{16}\.json")
 
 
 @click.command(
+    short_help="Test a bot and write the report.",
     epilog=examples("""
 isolation run
 isolation run --profile ci --out report --baseline isolation-baseline.toml
 isolation run --target NAME --root CHECKOUT --changed origin/main
 isolation run --items 'config-*' --overlay FAULT --plans 20
 isolation run --resume report                        after Ctrl-C: the same run, from where it was
-""")
+"""),
 )
 @target_options
 @click.option(

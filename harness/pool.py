@@ -22,7 +22,10 @@ from harness.memory import Memory
 from harness.plan import Plan
 from harness.sensing import Touch, decoded
 from harness.trace import Trace
-from harness.wire import Done, Failed, Job, Ready, Setup, receive, send
+from harness.wire import LOG, Done, Failed, Job, Ready, Setup, receive, send, tail
+
+BOOT_LIMIT = 600.0
+"""Wall seconds a target may take to boot."""
 
 DEFAULT_LIMIT = 60.0
 """Wall seconds a plan may take."""
@@ -95,7 +98,7 @@ class Pool:
         if str(Path.cwd()) in sys.path:
             paths.append(str(Path.cwd()))
         env = {**os.environ, "PYTHONHASHSEED": hash_seed, "TZ": "UTC", "PYTHONPATH": os.pathsep.join(paths)}
-        self.log = self.folder / "zygote.log"
+        self.log = self.folder / LOG
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "harness.zygote", str(theirs.fileno()), msgspec.json.encode(setup).decode()],
@@ -112,22 +115,32 @@ class Pool:
             raise
 
     def _await_ready(self, spec: str) -> Ready:
-        message = receive(self._connection)
+        self._connection.settimeout(BOOT_LIMIT)
+        try:
+            message = receive(self._connection)
+        except TimeoutError:
+            self._process.kill()
+            said = self._last_output()
+            self.close()
+            raise TargetError(
+                f"target {spec} did not boot within {BOOT_LIMIT:.0f} s and was stopped: it never ends, or waits for "
+                f"something that is not there. {said}"
+            ) from None
+        self._connection.settimeout(None)
         if isinstance(message, Ready):
             return message
-        tail = self._tail()
+        said = self._last_output()
         self.close()
         if isinstance(message, Failed):
-            error = TargetError(message.message if message.status == 2 else f"{message.message}\n{tail}")
+            plain = message.status == 2 and message.foreseen
+            error = TargetError(message.message if plain else f"{message.message}. {said}")
             error.status = message.status
             raise error
-        raise TargetError(f"target {spec} cannot boot: its process ended without a word. Its last output:\n{tail}")
+        raise TargetError(f"target {spec} cannot boot: its process ended ({self._process.returncode}). {said}")
 
-    def _tail(self, size: int = 3000) -> str:
-        try:
-            return self.log.read_bytes()[-size:].decode("utf-8", "replace")
-        except OSError:
-            return ""
+    def _last_output(self) -> str:
+        text = tail(self.log, 3000).rstrip()
+        return f"Its last output:\n{text}" if text else "It printed nothing."
 
     @property
     def pid(self) -> int:
@@ -223,7 +236,9 @@ class Pool:
         message = receive(self._connection)
         if not isinstance(message, Done):
             waiting.clear()
-            raise IsolationError(f"the zygote ended while plans were under way; its last output:\n{self._tail()}")
+            raise IsolationError(
+                f"the zygote ended while plans were under way; start the run again. {self._last_output()}"
+            )
         finished[message.id] = _outcome(waiting.pop(message.id), message)
         return message
 

@@ -21,6 +21,7 @@ from harness.descent import Descents
 from harness.errors import ContainmentError, IsolationError, UsageError
 from harness.flow import Flow
 from harness.harvest import Harvest
+from harness.logbook import Logbook
 from harness.loop import IsolationLoop
 from harness.offers import Call
 from harness.plan import Plan, Step
@@ -31,7 +32,7 @@ from harness.recorder import Recorder
 from harness.scanner import TokenScanner
 from harness.streams import reseed
 from harness.target import Exposing, Overlay, Patcher, Target, furnish
-from harness.trace import StepRecord, Trace
+from harness.trace import Trace
 from harness.watch import RecorderWatch
 
 SPECS = 64
@@ -124,7 +125,6 @@ class _Run:
         self.look = look
         self.target = rig.target
         self.twins, self.scanner = rig.twins(plan.twins)
-        self.records: dict[int, StepRecord] = {}
         self.tasks: dict[int, asyncio.Task[Any]] = {}
         reseed(plan.seed)  # until there is a recorder that can say whom the code acts for
         self.clock = VirtualClock(rig.epoch)
@@ -150,7 +150,7 @@ class _Run:
             self.recorder.kept = WHOLE
             reseed(plan.seed, self.recorder.acting)
         self.harvest = Harvest(folder, rig.facts, self.twins, self.scanner, rig.target.owner_of_path)
-        self.crossed: set[int] = set()
+        self.logbook = Logbook(plan, self.twins, self.recorder, self.loop, rig.actions, rig.calls)
         self.rendered: set[int] = set()
 
     def play(self) -> Trace:
@@ -177,7 +177,8 @@ class _Run:
                 recorder.fault("crash", f"{type(error).__name__}: {error}", _where(error))
             self._close()
         recorder.outermost = None
-        return self._trace(real_perf_counter() - began)
+        wall = real_perf_counter() - began
+        return self.logbook.trace(self.tasks, self.scanner, self.descents, self.clock.seconds, wall)
 
     def _close(self) -> None:
         recorder = self.recorder
@@ -275,7 +276,7 @@ class _Run:
             started = self.loop.time()
             seq = len(self.recorder.accesses)
             await asyncio.sleep(float(step.payload.get("seconds", 1)))
-            self._note(index, step, seq, started, "ok", "")
+            self.logbook.note(index, step, seq, started, "ok", "")
             return
         if _cancels(step):
             self._cancel(index, step)
@@ -293,9 +294,10 @@ class _Run:
             lineage = f"{step.who or 'world'}.{mine[-1]}"
             self.loop.cancel(self.tasks[mine[-1]], int(step.payload.get("after", 0)), lineage)
         outcome, detail = ("ok", "") if mine else ("unmet", "nothing of this principal's is in flight")
-        self._note(index, step, len(self.recorder.accesses), self.loop.time(), outcome, detail)
+        self.logbook.note(index, step, len(self.recorder.accesses), self.loop.time(), outcome, detail)
 
     async def _step(self, index: int, step: Step) -> None:
+        # Tapes of witnesses name this coroutine where a stimulus arrives: under another name they replay no more.
         who = self.twins.of(step.who) if step.who else None
         started = self.loop.time()
         seq = len(self.recorder.accesses)
@@ -315,7 +317,7 @@ class _Run:
                 payload = forgery.rendered(step.payload, who, self.twins) if who else dict(step.payload)
                 value = await self.target.deliver(step.entry, step.action, who, payload)
             if who is not None and value is not None:
-                self._seen(who, step, value, index in self.rendered or not isinstance(value, str))
+                self.logbook.answered(who, step, value, index in self.rendered or not isinstance(value, str))
         except asyncio.CancelledError:
             outcome = "cancelled"
             raise
@@ -326,7 +328,7 @@ class _Run:
         except Exception as error:
             outcome, detail = "raised", f"{type(error).__name__}: {error}"[:300]
         finally:
-            self._note(index, step, seq, started, outcome, detail)
+            self.logbook.note(index, step, seq, started, outcome, detail)
 
     async def _call(self, index: int, step: Step, who: Principal) -> tuple[str, Any]:
         """Carry out a call that the harness found; its arguments are gathered unseen."""
@@ -335,7 +337,7 @@ class _Run:
         with self.recorder.muted():
             chosen, crossed = call.arguments(self.harvest, who, step.payload, self.rig.facts.packages)
         if crossed:
-            self.crossed.add(index)
+            self.logbook.crossed.add(index)
         bare = step.payload.get("context") == "none"
         # Not wait_for: that makes a task of its own, and lineage would be no proof any more.
         async with asyncio.timeout(CALL_LIMIT):
@@ -347,29 +349,6 @@ class _Run:
             if text is not value:
                 self.rendered.add(index)
         return "ok" if served else "refused", text
-
-    def _seen(self, who: Principal, step: Step, value: Any, rendered: bool) -> None:
-        if who.label == BYSTANDER:
-            return
-        text = value if isinstance(value, str) else repr(value)
-        self.recorder.observed[who.label].append(text)
-        marks = self.recorder.marks(text)
-        call = self.rig.calls.get((step.entry, step.action))
-        self.recorder.access(
-            "outbound", "write", f"{step.entry}.{step.action}", "", new_owner=who.label, marks=marks,
-            detail={"text": text[: self.recorder.kept], "returned": True, "rendered": rendered},
-            code=call.code if call else None,
-        )  # fmt: skip
-
-    def _note(self, index: int, step: Step, seq: int, started: float, outcome: str, detail: str) -> None:
-        place = (step.entry, step.action)
-        self.records[index] = StepRecord(
-            index=index, entry=step.entry, action=step.action, who=step.who, first_seq=seq,
-            last_seq=len(self.recorder.accesses), started=started, ended=self.loop.time(), outcome=outcome,
-            detail=detail, crossed=index in self.crossed, call=place in self.rig.calls,
-            wrong=place in self.rig.actions and self.rig.actions[place].is_wrong(step.payload),
-            forged=forgery.named(step.payload, self.twins) if step.who else (),
-        )  # fmt: skip
 
     async def _plant(self) -> None:
         """Planted accesses: the probes' own under a step of A, the target's under a step of each twin."""
@@ -394,45 +373,9 @@ class _Run:
                         "plant", f"planted {sink} access failed: {type(error).__name__}: {error}", _where(error)
                     )
 
-    def _trace(self, wall: float) -> Trace:
-        recorder = self.recorder
-        for index in self.tasks.keys() - self.records.keys():
-            now, seq = self.clock.seconds, len(recorder.accesses)
-            self._note(index, self.plan.steps[index], seq, now, "cancelled", "before it began")
-        accesses = list(recorder.accesses)
-        if accesses:
-            for label, texts in recorder.observed.items():
-                marks = tuple(mark for mark in self.scanner.scan_joined(texts) if mark.label != label)
-                if marks:
-                    last = [a for a in accesses if a.sink == "outbound" and a.new_owner == label][-1]
-                    accesses.append(_follow(last, len(accesses), marks))
-        return Trace(
-            plan=self.plan.digest(),
-            twins=self.twins,
-            accesses=tuple(accesses),
-            stacks=tuple(recorder.stacks),
-            steps=tuple(self.records[index] for index in sorted(self.records)),
-            observed=recorder.observed,
-            faults=tuple(recorder.faults),
-            choices=dict(self.loop.choices),
-            deviations=tuple(self.loop.deviations),
-            met=tuple(self.loop.met),
-            origins=tuple(self.descents.origins),
-            descents=self.descents.at,
-            waits=tuple(self.loop.waits),
-            virtual_seconds=self.clock.seconds,
-            wall_seconds=wall,
-        )
-
 
 def _cancels(step: Step) -> bool:
     return step.entry == "world" and step.action == "cancel"
-
-
-def _follow(access: Any, seq: int, marks: tuple[Any, ...]) -> Any:
-    import msgspec
-
-    return msgspec.structs.replace(access, seq=seq, marks=marks, detail={"split": True})
 
 
 def _where(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -58,10 +59,12 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The target cannot boot: one message that says what to do; `status` is the exit status to give."""
+    """The target cannot boot: one message that says what to do; `status` is the exit status to give. What was not
+    `foreseen` is better understood with the last that the bot said."""
 
     message: str
     status: int
+    foreseen: bool = True
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -85,6 +88,17 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 Message = Ready | Failed | Done | Job
+
+LOG = "zygote.log"
+"""The file in a zygote's folder that everything goes to that the bot prints."""
+
+
+def tail(path: Path, size: int) -> str:
+    """The last `size` bytes of a file as text; empty where there is none."""
+    try:
+        return path.read_bytes()[-size:].decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def send(connection: socket.socket, message: msgspec.Struct) -> None:

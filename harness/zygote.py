@@ -28,7 +28,7 @@ import msgspec
 from harness import containment, descent, holdings, offers, sensing, streams, survey, threads
 from harness.catalogue import make_target
 from harness.clock import START, VirtualClock, real_perf_counter
-from harness.errors import IsolationError
+from harness.errors import IsolationError, told
 from harness.plan import Plan
 from harness.probes import Learner, Probe
 from harness.probes.files import FileProbe
@@ -38,7 +38,7 @@ from harness.probes.rows import RowProbe
 from harness.recorder import current
 from harness.runner import Rig
 from harness.target import Settling, Target
-from harness.wire import Done, Failed, Job, Ready, Setup, receive, send
+from harness.wire import LOG, Done, Failed, Job, Ready, Setup, receive, send, tail
 
 
 def main(arguments: list[str]) -> int:
@@ -53,7 +53,8 @@ def main(arguments: list[str]) -> int:
         return error.status
     except BaseException as error:
         traceback.print_exc()
-        send(connection, Failed(message=_explain(setup, error), status=2))
+        message = f"target {setup.target} cannot boot: {told(error)}; check its dependencies and --root"
+        send(connection, Failed(message=message, status=2, foreseen=False))
         return 2
     names = tuple(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -126,16 +127,6 @@ def _thread_started(name: str, where: str) -> None:
     recorder = current()
     if recorder is not None:
         recorder.fault("thread", f"the bot started a thread that the target does not declare: {name}", where)
-
-
-def _explain(setup: Setup, error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    last = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
-    kind = "exited at import" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
-    return (
-        f"target {setup.target} cannot boot: {kind} (at {last}). "
-        f"The bot's own output is in {setup.folder}/zygote.log; check its dependencies and --root."
-    )
 
 
 def _plain(value: Any) -> Any:
@@ -274,8 +265,13 @@ class _Server:
         shutil.rmtree(child.folder, ignore_errors=True)
         code = os.waitstatus_to_exitcode(status)
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
-        detail = f"the fork of this plan died with {how}; its output is in {self.folder}/zygote.log"
+        detail = f"the fork of this plan died with {how}; the last that was printed: {self._last_words()}"
         send(self.connection, Done(id=child.job.id, status="crash", detail=detail, fork_ms=child.fork_ms))
+
+    def _last_words(self, size: int = 1000) -> str:
+        """The last line of the log, which is removed with the zygote: mostly the error that a fork died of."""
+        lines = [line for line in tail(self.folder / LOG, size).splitlines() if line.strip()]
+        return lines[-1].strip()[:200] if lines else "nothing"
 
     def _expire(self) -> None:
         now = real_perf_counter()

@@ -24,7 +24,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 _LONGEST_TEXT = 1_200
 _LONGEST_PLAN = 6_000
 _MOST_ROWS = 200
-_MOST_EVENTS = 14
 
 
 def write(report: dict[str, Any], out: Path) -> Path:
@@ -45,7 +44,7 @@ def render(report: dict[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(
-        clip=clip, plural=words.plural, who=words.who, plan=_plan, anchor=_anchor, recent=_recent
+        clip=clip, plural=words.plural, who=words.who, plan=_plan, anchor=_anchor, recent=words.recent
     )
     return environment.get_template("report.html.j2").render(
         report=report,
@@ -85,15 +84,6 @@ def clip(text: str, longest: int = _LONGEST_TEXT) -> str:
 
 def _plan(plan: dict[str, Any]) -> str:
     return clip(json.dumps(plan, ensure_ascii=False, indent=1), _LONGEST_PLAN)
-
-
-def _recent(timeline: list[dict[str, Any]], surface: str) -> list[dict[str, Any]]:
-    """What a page has room for: the steps, what happened at the violated place, and of the rest what came last."""
-    steps = [n for n, event in enumerate(timeline) if event["kind"] == "step"][:_MOST_EVENTS]
-    rest = [n for n, event in enumerate(timeline) if event["kind"] != "step"]
-    there = [n for n in rest if surface and surface in timeline[n]["text"]][-_MOST_EVENTS // 2 :]
-    room = max(_MOST_EVENTS - len(steps) - len(there), 4)
-    return [timeline[n] for n in sorted({*steps, *there, *rest[-room:]})]
 
 
 def _anchor(text: str) -> str:

@@ -11,6 +11,9 @@ from reports import contradictions, words
 LIMIT = 64 * 1024
 """Bytes. GitHub refuses longer comments (65,536 characters) and cuts long job summaries."""
 
+TOLD = 0.35
+"""The share of it that findings told in full may take."""
+
 _SPARE = 400
 
 _MOST_PLACES = 50
@@ -28,19 +31,19 @@ def write(report: dict[str, Any], out: Path) -> Path:
 
 
 def render(report: dict[str, Any]) -> str:
-    """The summary. Parts are added, the weightiest first, while they fit; what did not fit is counted at the end."""
-    parts = [_head(report)]
-    parts += [_finding(f) for f in report["findings"] if not f["waived"]]
+    """The summary. Findings are told in full while a third of it holds them, then a line each; other parts are added,
+    the weightiest first, while they fit. What did not fit is counted at the end."""
+    parts = [_head(report), *_findings([f for f in report["findings"] if not f["waived"]])]
     rest = [
         _fold("Findings accepted in the baseline", [_line(f) for f in report["findings"] if f["waived"]]),
         _fold("Waivers that need attention", [_waiver(w) for w in report["waivers"] if w["state"] != "active"]),
         _fold("Errors of the run", [_error(e) for e in report["errors"]]),
     ]
-    rest += [_requirements(report), _contradictions(report)]
+    rest += [_requirements(report)]
     for verdict, (label, meaning) in words.VERDICTS.items():
         items = [item for item in report["items"] if item["verdict"] == verdict]
         rest.append(_fold(f"{label}: {words.plural(len(items), 'item')} ({meaning})", [_item(item) for item in items]))
-    rest += [_unclaimed(report), _matrix(report), _scope(report), _soundness(report)]
+    rest += [_soundness(report), _scope(report), _matrix(report), _unclaimed(report), _contradictions(report)]
     text, left = "", 0
     for part in [*parts, *(part for part in rest if part)]:
         if len((text + part).encode()) > LIMIT - _SPARE:
@@ -75,18 +78,36 @@ def _head(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _findings(findings: list[dict[str, Any]]) -> list[str]:
+    """Findings in full as long as their share of the summary holds them; the others by name, since each is open."""
+    told: list[str] = []
+    for finding in findings:
+        part = _finding(finding)
+        if sum(len(one.encode()) for one in (*told, part)) > LIMIT * TOLD:
+            break
+        told.append(part)
+    more = findings[len(told) :]
+    title = f"{words.plural(len(more), 'more finding')}, told in full in report.html"
+    return [*told, _fold(title, [f"{_text(one['title'])}: {_line(one)}" for one in more])]
+
+
+def _spot(site: dict[str, Any]) -> str:
+    return f"in {_text(site['file'])}:{site['line']}" if site["file"] else "at no single place in the code"
+
+
 def _finding(finding: dict[str, Any]) -> str:
     site = finding["site"]
     lines = [
         "<details>",
-        f"<summary><b>{_text(finding['title'])}</b>: {_text(finding['surface'])} in {_text(site['file'] or '?')}:"
-        f"{site['line']} ({finding['fingerprint']})</summary>",
+        f"<summary><b>{_text(finding['title'])}</b>: {_text(finding['surface'])} {_spot(site)} "
+        f"({finding['fingerprint']})</summary>",
         "",
         _text(finding["meaning"]),
         "",
         f"- what: {_text(finding['message'])}",
-        f"- where: {_code(site['function'])}, entry {', '.join(finding['entries'] or [finding['entry']])}, dimension "
-        f"{', '.join(finding['dimensions'] or [finding['dimension']])}",
+        f"- where: {_code(site['function']) or 'the code of several places'}, reached from "
+        f"{', '.join(finding['entries'] or [finding['entry']])} with twins that differ in "
+        f"{words.apart(finding['dimensions'] or [finding['dimension']])}",
         *_cause(finding),
         f"- risk items: {', '.join(_code(item) for item in finding['items']) or 'none claims this place'}",
         *_confirmed(finding),
@@ -97,12 +118,15 @@ def _finding(finding: dict[str, Any]) -> str:
     ]
     lines += _provenance(finding)
     if finding["timeline"]:
+        events = words.recent(finding["timeline"], finding["surface"])
+        if len(events) < len(finding["timeline"]):
+            lines += [f"{len(events)} of {len(finding['timeline'])} events (`--explain` tells all):", ""]
         lines += ["| s | lane | |", "| ---: | --- | --- |"]
         lines += [
             f"| {event['at']:.3f} | {event['lane']} | "
             + (f"**{_text(event['text'])}**" if event["kind"] == "violation" else _text(event["text"]))
             + " |"
-            for event in finding["timeline"]
+            for event in events
         ]
         lines.append("")
     return "\n".join([*lines, "</details>", ""])
@@ -135,9 +159,7 @@ def _confirmed(finding: dict[str, Any]) -> list[str]:
 
 
 def _line(finding: dict[str, Any]) -> str:
-    site = finding["site"]
-    where = f"{_text(site['file'])}:{site['line']}"
-    return f"{_code(finding['fingerprint'])} {finding['rule']} {_text(finding['surface'])} in {where}"
+    return f"{_code(finding['fingerprint'])} {finding['rule']} {_text(finding['surface'])} {_spot(finding['site'])}"
 
 
 def _waiver(waiver: dict[str, Any]) -> str:

@@ -206,10 +206,11 @@ def _finding(
 ) -> FindingReport:
     plan = witnesses.get(finding.fingerprint)
     fields = msgspec.structs.asdict(finding)
+    met = words.kind(finding.dimensions or (finding.dimension,))
     fields.update(
-        title=words.rule(finding.rule).title,
+        title=words.title(finding.rule, met),
         site=_site(finding.site, roots, sources),
-        meaning=words.meaning(finding.rule, finding.sink, finding.source, finding.observer),
+        meaning=words.meaning(finding.rule, finding.sink, finding.source, finding.observer, met),
         asvs=words.rule(finding.rule).asvs,
         replay=replay.replace("{witness}", finding.witness) if finding.witness else "",
         waived=finding.fingerprint in waived,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -167,15 +167,38 @@ def rule(name: str) -> RuleWords:
     return RULES.get(name) or RuleWords(name, "Something of {source} met {observer} in {what}.", ("8.4.1",))
 
 
-def who(label: str) -> str:
+def who(label: str, kind: str = "tenant") -> str:
     """A twin's label for a reader."""
-    return {"A": "tenant A", "B": "tenant B", "-": "nobody", "?": "a stranger"}.get(label, label)
+    return {"A": f"{kind} A", "B": f"{kind} B", "-": "nobody", "?": "a stranger"}.get(label, label)
 
 
-def meaning(rule_name: str, sink: str, source: str, observer: str) -> str:
-    """One or two sentences on what a finding means for the tenant."""
-    text = rule(rule_name).meaning.format(source=who(source), observer=who(observer), what=SINKS.get(sink, f"a {sink}"))
+def kind(dimensions: Iterable[str]) -> str:
+    """What met: tenants or, where no plan that showed it had twins of two tenants, agents, chats, platforms of one."""
+    letters = {letter for dimension in dimensions for letter in dimension}
+    return next((word for letter, word in DIMENSIONS.items() if letter in letters), "tenant")
+
+
+def apart(dimensions: Iterable[str]) -> str:
+    """What twins differed in: ``agent, tenant, tenant and agent``."""
+    return ", ".join(" and ".join(DIMENSIONS.get(letter, letter) for letter in one) for one in dimensions)
+
+
+def title(rule_name: str, met: str = "tenant") -> str:
+    """A finding's title; `met` as `kind` gives it."""
+    return _of(rule(rule_name).title, rule_name, met)
+
+
+def meaning(rule_name: str, sink: str, source: str, observer: str, met: str = "tenant") -> str:
+    """One or two sentences on what a finding means for the tenant; `met` as `kind` gives it."""
+    what = SINKS.get(sink, f"a {sink}")
+    text = _of(rule(rule_name).meaning, rule_name, met)
+    text = text.format(source=who(source, met), observer=who(observer, met), what=what)
     return text[0].upper() + text[1:]
+
+
+def _of(text: str, rule_name: str, met: str) -> str:
+    # A context that is missing is missing whatever the twins differ in.
+    return text if rule_name == "context-missing" else text.replace("tenant", met)
 
 
 def controls(tried: int | None, false_positives: int | None) -> str:
@@ -248,3 +271,12 @@ def against(status: str, verdict: str) -> str:
     if status in ("open", "partly"):
         return "better" if verdict == "closed" else "as said"
     return "unmeasured"
+
+
+def recent(timeline: Sequence[dict[str, Any]], surface: str, most: int = 14) -> list[dict[str, Any]]:
+    """What a page has room for: the steps, what happened at the violated place, and of the rest what came last."""
+    steps = [n for n, event in enumerate(timeline) if event["kind"] == "step"][:most]
+    rest = [n for n, event in enumerate(timeline) if event["kind"] != "step"]
+    there = [n for n in rest if surface and surface in timeline[n]["text"]][-most // 2 :]
+    room = max(most - len(steps) - len(there), 4)
+    return [timeline[n] for n in sorted({*steps, *there, *rest[-room:]})]

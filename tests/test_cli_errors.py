@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +72,14 @@ def test_a_corrupt_witness_or_report_names_the_place(tmp_path: Path) -> None:
         done = isolation(*arguments)
         assert done.exit_code == 2
         assert said in done.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_finding() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "harness", "items"], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_a_witness_of_another_schema_or_target_is_refused(tmp_path: Path) -> None:

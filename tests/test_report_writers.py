@@ -19,6 +19,7 @@ import pytest
 from sarif_pydantic import Sarif
 
 from harness.record import ErrorRecord, OverlayRecord
+from harness.trace import Site
 from reports import (
     console,
     html_report,
@@ -136,6 +137,42 @@ def test_markdown_says_what_it_left_out() -> None:
     text = markdown_report.render(model.from_record(full_record()))
     assert "left out to stay below 64 KiB" in text
     assert "left out" not in markdown_report.render(model.from_record(make_record()))
+
+
+def test_markdown_names_every_finding_and_what_was_not_tried_before_it_leaves_anything_out() -> None:
+    report = model.from_record(full_record())
+    text = markdown_report.render(report)
+    assert all(finding["fingerprint"] in text for finding in report["findings"])
+    assert "told in full in report.html" in text
+    assert "<summary>Not exercised: " in text
+    assert "<summary>How far the harness can be believed" in text
+
+
+def test_a_finding_of_no_single_place_names_none() -> None:
+    record = make_record()
+    nowhere = [msgspec.structs.replace(f, site=Site("", 0, "")) for f in record.findings]
+    text = markdown_report.render(model.from_record(msgspec.structs.replace(record, findings=tuple(nowhere))))
+    assert "at no single place in the code" in text
+    assert "?:0" not in text and "where: ," not in text
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "title", "who"),
+    [
+        (("A", "P"), "Reads another agent's data", "agent B"),
+        (("C",), "Reads another chat's data", "chat B"),
+        (("A", "TA"), "Reads another tenant's data", "tenant B"),
+    ],
+)
+def test_what_meets_within_one_tenant_is_not_called_tenants(dimensions: Any, title: str, who: str) -> None:
+    record = make_record()
+    inner = [
+        msgspec.structs.replace(f, rule="foreign-read", source="A", observer="B", dimensions=dimensions)
+        for f in record.findings
+    ]
+    findings = model.from_record(msgspec.structs.replace(record, findings=tuple(inner)))["findings"]
+    assert {finding["title"] for finding in findings} == {title}
+    assert all(finding["meaning"].startswith(f"While working for {who}, ") for finding in findings)
 
 
 def test_the_verdict_comes_first_everywhere() -> None:
