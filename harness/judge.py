@@ -10,7 +10,7 @@ from harness.finding import CARRIED, Finding, Place, absorb, merged
 from harness.principal import MISSING
 from harness.riskmap import Demand
 from harness.rules import forged, registry
-from harness.rules._evidence import TWINS, Evidence
+from harness.rules._evidence import TWINS, Evidence, container
 from harness.target import Facts
 from harness.trace import Access, Trace
 
@@ -60,6 +60,13 @@ def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
             earlier = [crossed.get((finding.source, finding.observer, slot)) for slot in slots]
             if earlier and all(index is not None for index in earlier):
                 cause = earlier[0]
+        elif finding.rule in MET and finding.sink == "key" and access.detail.get("owned_by") == "first-writer":
+            # Who wrote first is the owner only as far as the token agrees. One that the observer had come by before,
+            # and that the owner was not seen to put there, agrees with nobody: it may be the observer's own doing.
+            before = {crossed.get((finding.source, finding.observer, slot)) for slot in slots}
+            elsewhere = [at for at in before if at is not None and causes[at].fingerprint != finding.fingerprint]
+            if elsewhere and len(elsewhere) == len(before) and not _put_there(access, finding, slots, evidence):
+                cause = min(elsewhere)
         elif finding.rule == "context-mismatch" and not access.direct:
             # In a task that serves both the actor's token is all that speaks against the context; where it had come to
             # whom the context names before, that is why it stands there.
@@ -104,6 +111,16 @@ def _causes(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
         msgspec.structs.replace(finding, reaches=tuple(reached)[:CARRIED]) if reached else finding
         for finding, reached in zip(causes, reaches, strict=True)
     ]
+
+
+def _put_there(access: Access, finding: Finding, slots: Collection[str], evidence: Evidence) -> bool:
+    """Whether the owner was seen with one of these tokens in that container before, or in what it is part of."""
+    within = f"{container(access)}."
+    return any(
+        within.startswith(f"{container(one)}.") and not set(evidence.slots(one, finding.source)).isdisjoint(slots)
+        for one in evidence.trace.accesses[: access.seq]
+        if one.marks and one.sink == "key" and evidence.claim(one).label == finding.source
+    )
 
 
 def _held(findings: Sequence[Finding], evidence: Evidence) -> list[Finding]:

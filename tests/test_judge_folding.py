@@ -92,6 +92,21 @@ def test_one_function_with_several_folders_stays_several_findings() -> None:
     assert [f.surface for f in found(first, second)] == ["a/*", "b/*"]
 
 
+def test_a_token_that_crossed_before_proves_no_first_writer_an_owner_unless_the_owner_put_it_there() -> None:
+    shared: dict[str, Any] = {"sink": "key", "surface": "bot.handlers[]", "detail": {"owned_by": "first-writer"}}
+    met = access(**shared, owner="B", marks="B", op="iterate")
+    by_b: dict[str, Any] = {"actor": "B", "ambient": "B", "lineage": "B.1", "op": "write"}
+    made = access(**shared, new_owner="B", **by_b)
+    assert rules(made, met) == ["foreign-read"]
+    assert rules(made, LEAK, met) == ["foreign-read"], "what A put into it is no second leak"
+    assert [f.sink for f in found(made, LEAK, met)] == ["row"]
+    filled = access(**shared, new_owner="B", marks="B", **by_b)
+    held = access(**{**shared, "surface": "bot"}, marks="B", **{**by_b, "op": "rebind"})
+    other = access(**{**shared, "surface": "bot.hand"}, marks="B", **by_b)
+    assert rules(filled, LEAK, met) == rules(made, held, LEAK, met) == ["foreign-read"] * 2
+    assert rules(made, other, LEAK, met) == ["foreign-read"]
+
+
 def test_another_secret_is_another_cause() -> None:
     one, other = slot(LEAK, "message"), slot(prompt(), "config.tenant")
     assert rules(one, other) == ["foreign-read", "canary-flow"]
@@ -239,7 +254,7 @@ def test_a_container_is_one_cause_whatever_is_done_to_it() -> None:
     (finding,) = found(wrote, reads, inside)
     assert finding.rules == ("foreign-read", "foreign-write", "canary-flow", "shared-key")
     other = access(surface="bot.other", owner="B", **cell)
-    assert len(found(reads, other)) == 2
+    assert len(found(reads, msgspec.structs.replace(wrote, surface="bot.other"), other)) == 2
 
 
 def test_one_timer_without_context_is_one_cause_over_the_levels_of_a_container() -> None:
