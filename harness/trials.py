@@ -199,31 +199,27 @@ def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
     """Whether the fix makes its findings vanish from their witnesses, and leaves others as they are: all, or where
     there are many, `BESIDE` of them spread over the findings.
 
-    Its findings are those that the overlay speaks of by their own rule: where a finding shows what the fix closes only
-    besides, the fix closes part of it. Where fixes have a part of their patch in common, each may close what the others
-    speak of.
+    Its findings are those that it aims at (`_aims_at`). Where fixes have a part of their patch in common, each may
+    close what the others speak of.
     """
     akin = [other for other in ground.target.overlays() if other.kind == "fix" and _akin(other, overlay)]
     mine: list[tuple[str, Witnessed]] = []
     rest: list[tuple[str, Witnessed]] = []
     for fingerprint, witnessed in ground.found.items():
-        rules = (witnessed.finding.rule,)
-        if speaks_of(overlay, witnessed.finding, rules):
+        if _aims_at(overlay, witnessed.finding):
             mine.append((fingerprint, witnessed))
         elif not any(speaks_of(other, witnessed.finding) for other in akin):
             rest.append((fingerprint, witnessed))
     if not mine:
         return _overlay_record(overlay, False, False, "there is no finding for it to close")
     rest = rest[:: max(1, -(-len(rest) // BESIDE))]
-    tried = [(f, plan) for f, w in mine for plan in _witnesses(w)] + [(f, w.plan) for f, w in rest]
-    plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for _, plan in tried]
-    still = {
-        fingerprint
-        for (fingerprint, _), outcome in zip(tried, ground.pool.map(plans), strict=True)
-        if outcome.trace is None or any(f.fingerprint == fingerprint for f in ground.judge(outcome.trace))
-    }
+    still = _still(
+        ground, overlay, [(f, plan) for f, w in mine for plan in _witnesses(w)] + [(f, w.plan) for f, w in rest]
+    )
     # What only a pair shows must be played as one.
     still |= {f for f, w in mine + rest if w.finding.rule == RULE and any(ground.shows(f, [_under(w, overlay)], RULE))}
+    # A witness may ask in a way that the fix refuses; the finding is there as long as another plan shows it.
+    still |= _still(ground, overlay, [(f, plan) for f, w in rest if f not in still for plan in _witnesses(w)[1:]])
     left = [f for f, _ in mine if f in still]
     gone = [f for f, _ in rest if f not in still]
     detail = f"closes {len(mine) - len(left)} of {len(mine)}"
@@ -234,6 +230,29 @@ def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
     # What vanishes besides may be the fix's damage, and confirms nothing.
     closes = tuple(f for f, _ in mine if f not in still)
     return msgspec.structs.replace(_overlay_record(overlay, not left, not gone, detail), closes=closes)
+
+
+def _still(ground: Ground, overlay: Overlay, tried: Sequence[tuple[str, Plan]]) -> set[str]:
+    """The fingerprints that plans show under the overlay, of those they are tried for."""
+    plans = [msgspec.structs.replace(plan, overlays=(overlay.name,)) for _, plan in tried]
+    return {
+        fingerprint
+        for (fingerprint, _), outcome in zip(tried, ground.pool.map(plans), strict=True)
+        if outcome.trace is None or any(f.fingerprint == fingerprint for f in ground.judge(outcome.trace))
+    }
+
+
+def _aims_at(overlay: Overlay, finding: Finding) -> bool:
+    """Whether the fix is to close the finding: it speaks of it by the finding's own rule, and where that is a flow that
+    shows on several sinks, on each of them. Of any other that it speaks of it closes a part, and what is left may stay.
+    """
+    shown = [place for place in finding.places if place.rule == finding.rule]
+    meant = {
+        place.sink
+        for place in shown
+        if overlay.speaks_of(place.rule, place.surface, (place.site, *place.stack), place.dimension)
+    }
+    return bool(meant) and (finding.spans != "sinks" or meant == {place.sink for place in shown})
 
 
 def _akin(one: Overlay, other: Overlay) -> bool:

@@ -131,6 +131,31 @@ def test_a_fix_of_what_a_finding_shows_besides_claims_nothing() -> None:
     assert "no finding" in try_fix(ground, overlay("fix", "foreign-write")).detail
 
 
+def test_a_fix_closes_a_flow_only_where_it_speaks_of_it_on_every_sink() -> None:
+    ground = Ground(Played())
+    ground.met(plan("read"))
+    (witnessed,) = ground.found.values()
+    elsewhere = msgspec.structs.replace(witnessed.finding.places[0], sink="file", surface="a.txt")
+    witnessed.finding = msgspec.structs.replace(witnessed.finding, shows=(elsewhere,), spans="sinks")
+    assert "no finding" in try_fix(ground, overlay("fix", "foreign-read")).detail
+    whole = msgspec.structs.replace(overlay("fix", "foreign-read"), also=(("foreign-read", "a.txt"),))
+    assert "closes 0 of 1" in try_fix(ground, whole).detail
+    witnessed.finding = msgspec.structs.replace(witnessed.finding, spans="place")
+    assert "closes 0 of 1" in try_fix(ground, overlay("fix", "foreign-read")).detail
+
+
+def test_what_vanishes_from_its_witness_stays_where_another_plan_shows_it() -> None:
+    for refused, right in ((1, True), (2, False)):
+        ground = Ground(Played(within=lambda name, one, most=refused: len(one.steps) <= most))  # type: ignore[misc]
+        ground.met(
+            plan("read"),
+            plan("elsewhere"),
+            msgspec.structs.replace(plan("elsewhere", "noise"), twins=TwinSpec(dimension="TA")),
+        )
+        made = try_fix(ground, overlay("fix", "foreign-read"))
+        assert made.right_rule is right, made.detail
+
+
 def test_what_vanishes_besides_is_damage_but_for_what_an_included_fix_speaks_of() -> None:
     mine = overlay("fix", "foreign-read")
     other = Overlay(name="other", kind="fix", about="a", rule="*", surface="bot.other", apply=lambda patcher: None)
