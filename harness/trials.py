@@ -17,6 +17,7 @@ from harness.plan import Plan
 from harness.pool import Pool
 from harness.record import OverlayRecord
 from harness.riskmap import RiskMap
+from harness.rules._scope import coarsest
 from harness.rules.interference import RULE
 from harness.shrink import shrink
 from harness.strategies import TWIN_SEEDS
@@ -86,8 +87,12 @@ def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: boo
         # Plain code that leaks there in some other way need not do so on this plan.
         if not tally.hits:
             tally.hits += [one for one in leaky[:DOUBTS] if not _without(ground, *one)]
-        if tally.hits:
+        if tally.done():
             break
+    if tally.hits and not tally.right:
+        between = _Tally(ground, overlay)
+        _tried(ground, overlay, list(_between_others(ground, overlay, tally)), between)
+        tally.add(between)
     if not tally.hits:
         told = sorted(tally.others)[:4]
         detail = f"instead: {'; '.join(told)}" if told else "nothing was found"
@@ -122,12 +127,19 @@ class _Tally:
         """Whether what was found belongs to an item that the fault stands for."""
         return not self.items or not self.items.isdisjoint(self.ground.items_of(hit[1]))
 
+    @property
+    def right(self) -> bool:
+        """Whether there is what speaks of the fault and belongs to its items."""
+        return any(map(self.mine, self.hits))
+
+    def add(self, more: _Tally) -> None:
+        """Count what was tried besides."""
+        self.plans += more.plans
+        self.hits += more.hits
+
     def done(self) -> bool:
-        """Whether there is what speaks of the fault and belongs to its items; a while after the first that does not
-        belong to them, that will do."""
-        return any(map(self.mine, self.hits)) or (
-            bool(self.hits) and self.count - self.plans.index(self.hits[0][0]) > PATIENCE
-        )
+        """Whether that is so; a while after the first that does not belong to them, it will do."""
+        return self.right or (bool(self.hits) and self.count - self.plans.index(self.hits[0][0]) > PATIENCE)
 
 
 def _tried(ground: Ground, overlay: Overlay, plans: Sequence[Plan], tally: _Tally) -> list[Hit]:
@@ -149,6 +161,16 @@ def _tried(ground: Ground, overlay: Overlay, plans: Sequence[Plan], tally: _Tall
             elif fresh:
                 tally.others.add(f"{fresh[0]} on {finding.surface}")
     return leaky
+
+
+def _between_others(ground: Ground, overlay: Overlay, tally: _Tally) -> Iterator[Plan]:
+    """Plans that showed the fault, between twins that differ as the cells of its items have it, where those did not."""
+    cells = [cell for item in ground.riskmap.items if item.id in overlay.items for cell in item.cells]
+    wanted = dict.fromkeys(cell.dimension for cell in cells)
+    shown = {plan.digest(): plan for plan, _, _ in tally.hits if not plan.twins.hostile}
+    for plan in list(shown.values())[:DOUBTS]:
+        for dimension in wanted if coarsest(plan.twins.dimension) not in wanted else ():
+            yield msgspec.structs.replace(plan, twins=msgspec.structs.replace(plan.twins, dimension=dimension))
 
 
 def _without(ground: Ground, plan: Plan, finding: Finding, rule: str) -> bool:

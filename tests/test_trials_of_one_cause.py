@@ -16,10 +16,10 @@ from harness.ordering import Doing
 from harness.plan import Plan, Step
 from harness.pool import Outcome
 from harness.principal import TwinSpec
-from harness.riskmap import RiskMap
+from harness.riskmap import Cell, RiskItem, RiskMap
 from harness.target import Overlay
 from harness.trace import Access, Site, Trace
-from harness.trials import try_fault, try_fix
+from harness.trials import PATIENCE, PORTION, try_fault, try_fix
 from harness.witness import Witnessed
 from tests.evidence_factory import FACTS, TWINS, access, trace
 
@@ -245,6 +245,38 @@ def test_a_kill_that_belongs_to_the_items_of_the_fault_is_looked_for_beyond_one_
     assert (made.right_rule, made.opens, made.plans) == (True, ("astray",), 1), "found all the same"
     anything = overlay("fault", "foreign-read")
     assert try_fault(Ground(Two()), anything, [plan("quiet"), plan("astray"), plan("mine")], False).plans == 2
+
+
+def test_a_kill_that_is_not_of_the_items_is_looked_for_past_the_first_portion_and_then_no_further() -> None:
+    fault = msgspec.structs.replace(overlay("fault", "foreign-read"), items=("mine",))
+    for gap, opens in ((PATIENCE, ("mine",)), (PATIENCE + 2, ("astray",))):
+        at = {PORTION - 1: "astray", PORTION - 1 + gap: "mine"}
+        # The shortest are tried first where nothing is known of any.
+        tour = [plan(at.get(n, "quiet"), *["noise"] * n) for n in range(PORTION + gap)]
+        assert try_fault(Ground(Two()), fault, tour, False).opens == opens
+
+
+class Between(Two):
+    """Under an overlay agents of one tenant meet where the fault is not meant, tenants where it is."""
+
+    def map(self, plans: Iterable[Plan], stop: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
+        for one in plans:
+            met = [msgspec.structs.replace(READ, key="astray" if one.twins.dimension == "A" else "mine")]
+            made = trace(*(met if one.overlays else []))
+            yield Outcome(plan=one, status="ok", trace=msgspec.structs.replace(made, plan=one.digest()))
+
+
+def test_a_plan_that_shows_a_fault_astray_is_tried_between_twins_that_differ_as_its_items_have_it() -> None:
+    fault = msgspec.structs.replace(overlay("fault", "foreign-read"), items=("mine",))
+    agents = msgspec.structs.replace(plan("quiet"), twins=TwinSpec(dimension="A"))
+    for dimension, opens in (("T", ("mine",)), ("A", ("astray",))):
+        ground = Ground(Between())
+        cell = Cell(sink="key", entry="api", dimension=dimension)
+        item = RiskItem(
+            id="mine", group="", generation="saas", module="", cells=(cell,), defect="", mitigation=""
+        )  # fmt: skip
+        ground.riskmap = RiskMap(items=(item,))
+        assert try_fault(ground, fault, [agents], False).opens == opens
 
 
 def test_accesses_stand_for_what_they_are_meant_to() -> None:
