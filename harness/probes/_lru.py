@@ -17,6 +17,7 @@ _original_lru_cache = functools.lru_cache
 _original_cache = functools.cache
 _CacheInfo: Any = functools._CacheInfo
 _make_key: Any = functools._make_key
+_VALUES = frozenset({str, int, float, bool, bytes, complex})
 
 
 def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, ledger: Ledger) -> Callable[..., Any]:
@@ -28,6 +29,7 @@ def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, l
     lock = threading.RLock()
     counts = [0, 0]
     missing: Any = object()
+    alone: set[Any] = set()  # keys whose values were worked out of the arguments alone, as far as is seen
 
     def cached(*args: Any, **named: Any) -> Any:
         if maxsize == 0:  # the original does not even hash the arguments then
@@ -41,16 +43,21 @@ def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, l
                 if maxsize is not None:
                     store.move_to_end(key)
         if result is not missing:
-            ledger.read(place, key, result)
+            again = key in alone and ledger.is_strangers(place, key)
+            ledger.read(place, key, result, worked=again and _same(ledger, function, args, named, result))
             return result
         counts[1] += 1
+        before = ledger.recorded()
         result = function(*args, **named)
         with lock:
+            if plain(result) and ledger.recorded() == before:
+                alone.add(key)
             if key not in store:
                 store[key] = result
                 if maxsize is not None and len(store) > maxsize:
                     gone, _ = store.popitem(last=False)
                     place.cells.pop(gone, None)
+                    alone.discard(gone)
         ledger.write(place, key, result)
         return result
 
@@ -62,6 +69,7 @@ def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, l
         with lock:
             items = list(store.items())
             store.clear()
+            alone.clear()
             counts[:] = [0, 0]
         if items:
             ledger.iterate(place, items, op="delete")
@@ -72,6 +80,22 @@ def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, l
     wrapper.cache_clear = cache_clear
     wrapper.cache_parameters = lambda: {"maxsize": maxsize, "typed": typed}
     return cached
+
+
+def plain(value: Any) -> bool:
+    """Whether it is a value that two can hold without holding the same thing."""
+    return value is None or type(value) in _VALUES or (type(value) is tuple and all(map(plain, value)))
+
+
+def _same(ledger: Ledger, function: Callable[..., Any], args: Any, named: Any, result: Any) -> bool:
+    """Whether `function` gives the value that the cache holds to the running code as well. Asked only of what touched
+    nothing when it was called first."""
+    try:
+        with ledger.quiet():
+            again = function(*args, **named)
+    except Exception:
+        return False
+    return type(again) is type(result) and bool(again == result)
 
 
 class _Call:
