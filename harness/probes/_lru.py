@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+from harness.flow import identity
 from harness.probes._cells import Ledger
 from harness.probes._places import Place
 from harness.probes._text import key_text
@@ -29,13 +30,14 @@ def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, l
     lock = threading.RLock()
     counts = [0, 0]
     missing: Any = object()
+    objects: dict[int, int] = {}  # by identity, in the order in which they were asked with
     alone: set[Any] = set()  # keys whose values were worked out of the arguments alone, as far as is seen
 
     def cached(*args: Any, **named: Any) -> Any:
         if maxsize == 0:  # the original does not even hash the arguments then
             counts[1] += 1
             return function(*args, **named)
-        key = _Call(_make_key(args, named, typed), args, named)
+        key = _Call(_make_key(args, named, typed), args, named, objects)
         with lock:
             result = store.get(key, missing)
             if result is not missing:
@@ -101,10 +103,11 @@ def _same(ledger: Ledger, function: Callable[..., Any], args: Any, named: Any, r
 class _Call:
     """A cache key that remembers the arguments it stands for, for the trace."""
 
-    __slots__ = ("_hash", "args", "key", "named")
+    __slots__ = ("_hash", "args", "key", "named", "objects")
 
-    def __init__(self, key: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+    def __init__(self, key: Any, args: tuple[Any, ...], named: dict[str, Any], objects: dict[int, int]) -> None:
         self.key = key
+        self.objects = objects
         self.args = args
         self.named = named
         self._hash = hash(key)
@@ -118,9 +121,16 @@ class _Call:
     @property
     def isolation_text(self) -> str:
         """The arguments as they were given."""
-        parts = [key_text(arg) for arg in self.args]
-        parts += [f"{name}={key_text(value)}" for name, value in self.named.items()]
+        parts = [self._text(arg) for arg in self.args]
+        parts += [f"{name}={self._text(value)}" for name, value in self.named.items()]
         return ", ".join(parts)
+
+    def _text(self, value: Any) -> str:
+        """An object that is only like itself is told by which it is: what it holds changes while the key does not."""
+        kind: Any = type(value)
+        if kind.__hash__ is not object.__hash__ or isinstance(value, (FunctionType, type, type(None))):
+            return key_text(value)
+        return f"{kind.__name__}#{self.objects.setdefault(identity(value), len(self.objects) + 1)}"
 
 
 class LruPatch:
