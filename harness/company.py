@@ -7,17 +7,22 @@ twins do, between them, and is judged in nothing (`harness.principal.Twins`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 from harness.impostors import plain, wait
 from harness.plan import Plan, Step
-from harness.principal import BYSTANDER, TwinSpec
+from harness.principal import BYSTANDER, Label, TwinSpec
 from harness.target import Action
 
 TOGETHER = 6
 """Actions to a plan."""
 
-ORDERS = (("A", BYSTANDER, "B"), ("B", "A", BYSTANDER))
+BETWEEN, LAST = ("A", BYSTANDER, "B"), ("B", "A", BYSTANDER)
 """Who comes first: the third between the twins, and last, so that it is what the next one of the twins follows."""
+
+WAYS = (("T", "equal", BETWEEN), ("TA", "marked", LAST), ("TA", "marked", BETWEEN))
+"""How the twins differ, whether their pictures do, and in which order the three come. What agents keep apart shows only
+where the agents differ: the third then stands between the twins as well."""
 
 
 def standing_by(actions: Sequence[Action]) -> list[Plan]:
@@ -26,15 +31,16 @@ def standing_by(actions: Sequence[Action]) -> list[Plan]:
     acting = [action for action in actions if action.principal and action.entry != "world"]
     alone = [action for action in actions if not action.principal and action.entry != "world"]
     found: list[Plan] = []
-    for turn, start in enumerate(range(0, len(acting), TOGETHER)):
-        order = ORDERS[turn % len(ORDERS)]
+    groups = [acting[start : start + TOGETHER] for start in range(0, len(acting), TOGETHER)]
+    for turn, (group, way) in enumerate(product(groups, WAYS)):
+        order = way[2]
         steps: list[Step] = []
-        for action in acting[start : start + TOGETHER]:
+        for action in group:
             payload = plain(action)
             steps += [Step(entry=action.entry, action=action.name, who=who, payload=payload, gap=0.05) for who in order]
             steps.append(wait(3))
         again = [step for step in steps if step.who in ("A", "B")]
-        found.append(_plan(turn, (*steps, *reversed(again), wait(5), *_own(alone[turn :: len(ORDERS)]))))
+        found.append(_plan(turn, way, (*steps, *reversed(again), wait(5), *_own(alone[turn % 2 :: 2]))))
     return found
 
 
@@ -42,7 +48,7 @@ def _own(actions: Sequence[Action]) -> list[Step]:
     return [Step(entry=action.entry, action=action.name, payload=plain(action), join=True) for action in actions[:2]]
 
 
-def _plan(turn: int, steps: Sequence[Step]) -> Plan:
-    dimension, pictures = ("T", "equal") if turn % 2 == 0 else ("TA", "marked")
+def _plan(turn: int, way: tuple[str, str, Sequence[Label]], steps: Sequence[Step]) -> Plan:
+    dimension, pictures, _ = way
     spec = TwinSpec(dimension=dimension, pictures=pictures, seed=turn % 8, third=True)  # type: ignore[arg-type]
     return Plan(seed=turn, twins=spec, steps=tuple(steps))

@@ -86,7 +86,7 @@ def tour(
         _from(state, [a for a in actions if a.entry == entry], warm, *way)
         for state in states[1:]
         for entry in entries
-        for way in (*WAYS, *((("A", "marked"),) if entry in claimed.get("A", ()) else ()))
+        for way in (*WAYS, *_within(entry, claimed, ("A",) if state != states[1] else WITHIN))
     ]
     called = calls_tour(actions, calls, states)
     half = len(called) // 2
@@ -96,6 +96,13 @@ def tour(
         *apart["T"], *impostors.forging(actions), *called[:half], *apart["A"], *found, *apart["TA"], *failing,
         *beside, *impostors.colliding(actions, hostile), *apart["C"], *apart["P"], *called[half:],
     ]  # fmt: skip
+
+
+def _within(
+    entry: str, claimed: Mapping[str, Collection[str]], dimensions: Sequence[str]
+) -> list[tuple[str, Literal["equal", "marked"]]]:
+    """How twins within one tenant differ on an entry, where cells claim that."""
+    return [(dimension, "marked") for dimension in dimensions if entry in claimed.get(dimension, ())]
 
 
 def _from(state: str, actions: Sequence[Action], warm: Action | None, dimension: str, pictures: Any) -> Plan:
@@ -187,7 +194,8 @@ def _failing(action: Action, talks: Sequence[Action]) -> Iterator[Plan]:
     often = sorted(set(action.payload["times"]))
     some = [(depth, often[min(index, len(often) - 1)]) for index, depth in enumerate(depths)]
     outage = [(depths[0], often[-1])]
-    cold = Step(entry="world", action="advance", payload={"seconds": COLD})
+    lasting = {action.name for action in talks if action.weight}
+    cold = Step(entry="world", action="advance", payload={"seconds": COLD}, join=True)
     pause = Step(entry="world", action="advance", payload={"seconds": 5}, join=True)
     ways: tuple[tuple[str, Any, str, bool, list[tuple[int, int]]], ...] = (
         ("T", "equal", "AB", True, some),
@@ -201,7 +209,9 @@ def _failing(action: Action, talks: Sequence[Action]) -> Iterator[Plan]:
                 for sent in (talks if strikes is outage else talks[:1])
                 for who in order
             ]
-            steps = [*talk, pause] if own else [cold]
+            # An outage meets what was cached once and has run out: that is when the last that was known is made use of.
+            known = [step for step in talk if step.action in lasting] if strikes is outage else []
+            steps = [*talk, pause] if own else [*known, cold]
             for nth, times in strikes:
                 payload = {"what": what, "nth": nth, "times": times}
                 who = order[0] if own else None

@@ -70,8 +70,11 @@ class Ledger:
 
     # -- one cell -----------------------------------------------------------------------------------------------
 
-    def read(self, place: Place, key: Any, value: Any, *, scan: bool = True, only_known: bool = False) -> None:
-        """A cell was read. Without `scan` only its presence showed (a membership test)."""
+    def read(
+        self, place: Place, key: Any, value: Any, *, scan: bool = True, only_known: bool = False, worked: bool = False
+    ) -> None:
+        """A cell was read. Without `scan` only its presence showed (a membership test). `worked`: the reader would have
+        worked out the very value itself."""
         recorder = self.listening()
         if recorder is None:
             return
@@ -90,6 +93,8 @@ class Ledger:
             rendered = render(value)
             marks = recorder.marks(rendered.text, *rendered.blobs)
         more = self._telling(recorder, place, [value] if marks else [])
+        if worked:
+            more["worked"] = True
         self._record(recorder, ambient, "read", place, text, owner, None, marks, owned_by, cell, value, repeat, more)
 
     def write(
@@ -101,9 +106,10 @@ class Ledger:
         op: str = "write",
         told: Callable[[tuple[Mark, ...]], Flow | None] | None = None,
         more: dict[str, Any] | None = None,
+        added: bool = False,
     ) -> None:
         """A cell got `value`. Where the running code is not the writer, `told` says of the canaries in what was written
-        in which flow it may have been; lineage is no proof there."""
+        in which flow it may have been; lineage is no proof there. `added`: an element more, in nobody's place."""
         place.dirty = True
         recorder = self.listening()
         if recorder is None:
@@ -122,14 +128,18 @@ class Ledger:
         owner, owned_by = self._owner(recorder, place, where, cell)
         new = self._store(place, key, value, label, rendered.digest(), marks, cell)
         after = owner if owned_by == "target" else new.owner
+        if added:
+            more = {**(more or {}), "added": True}
         token = FLOW.set(flow or FLOW.get())
         try:
             self._record(recorder, ambient, op, place, where, owner, after, marks, owned_by, new, value, None, more)
         finally:
             FLOW.reset(token)
 
-    def delete(self, place: Place, key: Any, value: Any, *, more: dict[str, Any] | None = None) -> None:
-        """A cell that held `value` is gone."""
+    def delete(
+        self, place: Place, key: Any, value: Any, *, more: dict[str, Any] | None = None, handed: bool = False
+    ) -> None:
+        """A cell that held `value` is gone. `handed`: the running code has got it for that."""
         place.dirty = True
         recorder = self.listening()
         if recorder is None:
@@ -144,6 +154,8 @@ class Ledger:
             rendered = render(value)
             marks = recorder.marks(rendered.text, *rendered.blobs)
         more = {**(more or {}), **self._telling(recorder, place, [value] if marks else [])}
+        if handed:
+            more["handed"] = True
         self._record(recorder, ambient, "delete", place, text, owner, None, marks, owned_by, cell, value, None, more)
         self._forget(place, key, value, label)
 
@@ -198,11 +210,11 @@ class Ledger:
                     self._forget(place, k, v, label)
 
     def fill(self, place: Place, items: list[Item]) -> None:
-        """All of `items` were written at once."""
+        """All of `items` were written at once; to a list or deque they are added."""
         place.dirty = True
         if len(items) <= BULK:
             for key, value in items:
-                self.write(place, key, value)
+                self.write(place, key, value, added=place.indexed)
             return
         recorder = self.listening()
         if recorder is None:
@@ -223,7 +235,7 @@ class Ledger:
                 last = self._store(place, k, v, label, rendered.digest(), marks, found)
             key, value, owned_by = met[0]
             after = owner if owned_by == "target" else last.owner
-            more = {"cells": len(met)}
+            more = {"cells": len(met), **({"added": True} if place.indexed else {})}
             text = place.text(key)
             self._record(
                 recorder, ambient, "write", place, text, owner, after, marks, owned_by, last, value, None, more
@@ -240,6 +252,17 @@ class Ledger:
         """Who wrote the present value of the cell, as far as is known."""
         cell = self._find(place, key, value, None)
         return cell.by if cell is not None else None
+
+    def is_strangers(self, place: Place, key: Any) -> bool:
+        """Whether the cell was last written for another than the running code works for."""
+        recorder = self.listening()
+        cell = place.cells.get(key)
+        return recorder is not None and cell is not None and cell.by != _who(recorder.ambient())
+
+    def recorded(self) -> int:
+        """How many accesses have been recorded so far."""
+        recorder = _recorder.current()
+        return len(recorder.accesses) if recorder is not None else 0
 
     # -- inside -------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+from harness.flow import identity
 from harness.probes._cells import Ledger
 from harness.probes._places import Place
 from harness.probes._text import key_text
@@ -17,6 +18,7 @@ _original_lru_cache = functools.lru_cache
 _original_cache = functools.cache
 _CacheInfo: Any = functools._CacheInfo
 _make_key: Any = functools._make_key
+_VALUES = frozenset({str, int, float, bool, bytes, complex})
 
 
 def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, ledger: Ledger) -> Callable[..., Any]:
@@ -28,12 +30,14 @@ def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, l
     lock = threading.RLock()
     counts = [0, 0]
     missing: Any = object()
+    objects: dict[int, int] = {}  # by identity, in the order in which they were asked with
+    alone: set[Any] = set()  # keys whose values were worked out of the arguments alone, as far as is seen
 
     def cached(*args: Any, **named: Any) -> Any:
         if maxsize == 0:  # the original does not even hash the arguments then
             counts[1] += 1
             return function(*args, **named)
-        key = _Call(_make_key(args, named, typed), args, named)
+        key = _Call(_make_key(args, named, typed), args, named, objects)
         with lock:
             result = store.get(key, missing)
             if result is not missing:
@@ -41,16 +45,21 @@ def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, l
                 if maxsize is not None:
                     store.move_to_end(key)
         if result is not missing:
-            ledger.read(place, key, result)
+            again = key in alone and ledger.is_strangers(place, key)
+            ledger.read(place, key, result, worked=again and _same(ledger, function, args, named, result))
             return result
         counts[1] += 1
+        before = ledger.recorded()
         result = function(*args, **named)
         with lock:
+            if plain(result) and ledger.recorded() == before:
+                alone.add(key)
             if key not in store:
                 store[key] = result
                 if maxsize is not None and len(store) > maxsize:
                     gone, _ = store.popitem(last=False)
                     place.cells.pop(gone, None)
+                    alone.discard(gone)
         ledger.write(place, key, result)
         return result
 
@@ -62,6 +71,7 @@ def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, l
         with lock:
             items = list(store.items())
             store.clear()
+            alone.clear()
             counts[:] = [0, 0]
         if items:
             ledger.iterate(place, items, op="delete")
@@ -74,13 +84,30 @@ def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, l
     return cached
 
 
+def plain(value: Any) -> bool:
+    """Whether it is a value that two can hold without holding the same thing."""
+    return value is None or type(value) in _VALUES or (type(value) is tuple and all(map(plain, value)))
+
+
+def _same(ledger: Ledger, function: Callable[..., Any], args: Any, named: Any, result: Any) -> bool:
+    """Whether `function` gives the value that the cache holds to the running code as well. Asked only of what touched
+    nothing when it was called first."""
+    try:
+        with ledger.quiet():
+            again = function(*args, **named)
+    except Exception:
+        return False
+    return type(again) is type(result) and bool(again == result)
+
+
 class _Call:
     """A cache key that remembers the arguments it stands for, for the trace."""
 
-    __slots__ = ("_hash", "args", "key", "named")
+    __slots__ = ("_hash", "args", "key", "named", "objects")
 
-    def __init__(self, key: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+    def __init__(self, key: Any, args: tuple[Any, ...], named: dict[str, Any], objects: dict[int, int]) -> None:
         self.key = key
+        self.objects = objects
         self.args = args
         self.named = named
         self._hash = hash(key)
@@ -94,9 +121,16 @@ class _Call:
     @property
     def isolation_text(self) -> str:
         """The arguments as they were given."""
-        parts = [key_text(arg) for arg in self.args]
-        parts += [f"{name}={key_text(value)}" for name, value in self.named.items()]
+        parts = [self._text(arg) for arg in self.args]
+        parts += [f"{name}={self._text(value)}" for name, value in self.named.items()]
         return ", ".join(parts)
+
+    def _text(self, value: Any) -> str:
+        """An object that is only like itself is told by which it is: what it holds changes while the key does not."""
+        kind: Any = type(value)
+        if kind.__hash__ is not object.__hash__ or isinstance(value, (FunctionType, type, type(None))):
+            return key_text(value)
+        return f"{kind.__name__}#{self.objects.setdefault(identity(value), len(self.objects) + 1)}"
 
 
 class LruPatch:

@@ -42,7 +42,7 @@ class _SequenceOps(Traced):
         if place is not None:
             place.dirty = True
             if _recorder._current is not None:
-                place.ledger.write(place, index, value)
+                place.ledger.write(place, index, value, added=True)
 
     def _isolation_fill(self, start: int) -> None:
         place = self._isolation_place
@@ -51,10 +51,10 @@ class _SequenceOps(Traced):
             if _recorder._current is not None:
                 place.ledger.fill(place, self._isolation_items()[start:])
 
-    def _isolation_drop(self, index: int, value: Any) -> None:
+    def _isolation_drop(self, index: int, value: Any, handed: bool = False) -> None:
         place = active(self)
         if place is not None:
-            place.ledger.delete(place, index, value)
+            place.ledger.delete(place, index, value, handed=handed)
         else:
             mark_dirty(self)
 
@@ -174,7 +174,7 @@ class TracedList(_SequenceOps, list):  # type: ignore[type-arg]
     def pop(self, *index: Any) -> Any:
         size = list.__len__(self)
         value = list.pop(self, *index)
-        self._isolation_drop(range(size)[index[0] if index else -1], value)
+        self._isolation_drop(range(size)[index[0] if index else -1], value, handed=True)
         return value
 
     def extend(self, values: Iterable[Any]) -> None:
@@ -268,12 +268,12 @@ class TracedDeque(_SequenceOps, deque):  # type: ignore[type-arg]
 
     def pop(self) -> Any:  # type: ignore[override]
         value = deque.pop(self)
-        self._isolation_drop(deque.__len__(self), value)
+        self._isolation_drop(deque.__len__(self), value, handed=True)
         return value
 
     def popleft(self) -> Any:
         value = deque.popleft(self)
-        self._isolation_drop(0, value)
+        self._isolation_drop(0, value, handed=True)
         return value
 
     def __getitem__(self, index: Any) -> Any:

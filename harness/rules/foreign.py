@@ -37,6 +37,8 @@ def _judge(evidence: Evidence, access: Access, rule: str, owner: str | None, ver
     # In a split flow one of lineage and context is wrong; data that disagrees with the context is wrong either way.
     if owner not in TWINS or not (claim.proven or claim.kind == "split") or claim.label == owner:
         return
+    if access.detail.get("worked"):
+        return  # a memo of what its key alone says
     if access.detail.get("via") == "filter":
         return  # only looked at by a sub-select: what came of it is judged where it goes
     # Two truths are wanted. An owner that stands in the data itself (owner columns, a path or key that names the

@@ -35,6 +35,11 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
             if access.op == "delete":
                 written.pop(cell, None)
             continue
+        if access.detail.get("worked"):
+            continue  # a memo of what its key alone says: nobody can tell from it that another asked before
+        if access.detail.get("added"):
+            written[cell] = access  # an element more lies where others lay before they moved up
+            continue
         first = written.get(cell)
         if first is None or evidence.claim(first).label == claim.label:
             if access.op in ("write", "rebind"):

@@ -1,0 +1,112 @@
+"""What a memo holds that anybody would work out alike is nobody's; what waits in a list meets nobody's place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from fixtures.overlays import _reference_memos
+from fixtures.targets.reference import ReferenceTarget
+from harness import catalogue, riskmap
+from harness.finding import Finding
+from harness.judge import judge
+from harness.plan import Plan, Step
+from harness.pool import Pool
+from harness.principal import TwinSpec
+from harness.trace import Access
+from tests.keys_support import Bot
+
+MEMOS = """
+    import functools
+
+    CALLS = []
+    KNOWN = {"group77": "said"}
+
+    @functools.lru_cache
+    def digest(chat):
+        return f"digest of {chat}"
+
+    @functools.lru_cache
+    def counted(chat):
+        CALLS.append(chat)
+        return f"digest of {chat}"
+
+    @functools.lru_cache
+    def fresh(chat):
+        return object()
+
+    @functools.lru_cache
+    def once(chat, seen=set()):
+        if chat in seen:
+            raise ValueError(chat)
+        seen.add(chat)
+        return 1
+"""
+
+TARGET = ReferenceTarget()
+DEMANDS = riskmap.load(TARGET.risk_map()).demands("reference")
+
+
+def hit_by_the_other(folder: Path, name: str) -> Access:
+    """B's read of what A had worked out."""
+    bot = Bot(folder, memos=MEMOS)
+    with bot.run() as session:
+        for who in "AB":
+            session.as_(who)
+            getattr(bot["memos"], name)("group77")
+        reads = [one for one in session.on(f"{bot.name}.memos.{name}()") if one.op == "read"]
+    return reads[-1]
+
+
+def test_a_value_that_the_reader_would_work_out_itself_is_told_apart(tmp_path: Path) -> None:
+    assert hit_by_the_other(tmp_path, "digest").detail["worked"]
+
+
+@pytest.mark.parametrize("name", ["counted", "fresh", "once"])
+def test_what_touches_something_or_cannot_be_compared_is_not(tmp_path: Path, name: str) -> None:
+    assert "worked" not in hit_by_the_other(tmp_path, name).detail
+
+
+def test_only_what_the_first_call_left_untouched_is_called_again(tmp_path: Path) -> None:
+    bot = Bot(tmp_path, memos=MEMOS)
+    with bot.run() as session:
+        for who in "ABAB":
+            session.as_(who)
+            bot["memos"].counted("group77")
+        assert len(bot["memos"].CALLS) == 1
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    with Pool(catalogue.target_spec("reference"), jobs=1) as made:
+        yield made
+
+
+def talk(order: Sequence[str]) -> list[Step]:
+    said = {"text": "{message}"}
+    steps = [Step(entry="api", action="mention", who=who, payload=said, gap=0.05) for who in order]  # type: ignore[arg-type]
+    return [*steps, Step(entry="world", action="advance", payload={"seconds": 8}, join=True)]
+
+
+def findings(pool: Pool, overlay: str) -> tuple[list[Finding], set[str]]:
+    """Findings of a talk in which the twins come first in turns, and where both were."""
+    steps = (*talk("AB"), *talk("BA"), *talk("AB"))
+    outcome = pool.run(Plan(twins=TwinSpec(dimension="T"), steps=steps, overlays=(overlay,)))
+    assert outcome.trace is not None, outcome.detail
+    met = {one.surface for one in outcome.trace.accesses if one.ambient == "B"}
+    return judge(outcome.trace, TARGET.facts(), DEMANDS), met
+
+
+@pytest.mark.parametrize("control", _reference_memos.CONTROLS, ids=lambda control: control.name)
+def test_nothing_is_said_of_a_control(pool: Pool, control: object) -> None:
+    found, met = findings(pool, control.name)  # type: ignore[attr-defined]
+    assert not found, [(one.rule, one.message) for one in found]
+    assert met
+
+
+@pytest.mark.parametrize("fault", _reference_memos.FAULTS, ids=lambda fault: fault.name)
+def test_a_memo_that_leaves_the_owner_out_is_found(pool: Pool, fault: object) -> None:
+    found, _ = findings(pool, fault.name)  # type: ignore[attr-defined]
+    assert any(fault.speaks_of(one.rule, one.surface) for one in found), found  # type: ignore[attr-defined]
