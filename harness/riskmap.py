@@ -57,12 +57,13 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True):
 
 class Lack(msgspec.Struct, frozen=True, kw_only=True):
     """What cells of an item speak of and one bot does not have: nothing on `entry` leads to the item's places on
-    `sink`, because of `why`. A claim about the bot's code, and one that a run can refute: a cell that
-    is reached counts, one on configuration as soon as it shows a value of anybody's own."""
+    `sink`, because of `why`; with `dimension` cells of that alone. A claim about the bot's code, and one that a run can
+    refute: a cell that is reached counts, one on configuration as soon as it shows a value of anybody's own."""
 
     sink: str
     entry: str
     why: str
+    dimension: str = ""
 
 
 class Documents(msgspec.Struct, frozen=True, kw_only=True):

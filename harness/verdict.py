@@ -140,7 +140,7 @@ def decide(
         return record("not_applicable", item.notes.get(facts.name) or "its module does not exist in this bot")
     reached = matcher.of(patterns)
     mine = [findings[f] for f in attributed]
-    lacks = {(lack.sink, lack.entry): lack.why for lack in item.lacks.get(facts.name, ())}
+    lacks = {(lack.sink, lack.entry, lack.dimension): lack.why for lack in item.lacks.get(facts.name, ())}
     shown = {cell: [p for one in mine for p in places_of(item, (cell,), one, facts.name)] for cell in item.cells}
     cells = [_without(measure(cell, reached, shown[cell], matcher, facts), lacks, reached) for cell in item.cells]
     if attributed:
@@ -168,10 +168,10 @@ def decide(
 
 
 def _without(
-    cell: CellRecord, lacks: Mapping[tuple[str, str], str], reached: Sequence[tuple[Reach, int]]
+    cell: CellRecord, lacks: Mapping[tuple[str, str, str], str], reached: Sequence[tuple[Reach, int]]
 ) -> CellRecord:
     """The cell, not applicable where the bot is said to have no such thing and the run does not refute it."""
-    why = lacks.get((cell.sink, cell.entry))
+    why = lacks.get((cell.sink, cell.entry, cell.dimension)) or lacks.get((cell.sink, cell.entry, ""))
     if why is None or cell.state != "not_exercised":
         return cell
     if cell.count and (cell.sink != "config" or any(r.sink == "config" and (r.held or r.crossed) for r, _ in reached)):
@@ -236,7 +236,8 @@ def measure(
     field = DIMENSION_FIELDS[coarsest(cell.dimension)]
     if field not in ("tenant", *facts.scoping) and cell.entry not in facts.speaks.get(field, ()):
         why = f"nobody acts as one {field} alone on {cell.entry}, so nothing could be told apart there"
-        return record("not_exercised", why, None)
+        # Whatever was reached there was reached by the agent: of what one of them does it is not a single case.
+        return msgspec.structs.replace(record("not_exercised", why, None), count=0, twins=())
     if cell.predicate == "absent":
         if mine:
             return record("open", f"written {count} times, though it must never be", None)

@@ -16,10 +16,11 @@ from fixtures.overlays import (
     _reference_learnt,
     _reference_mechanisms,
     _reference_moved,
+    _reference_reach,
     reference,
 )
 from fixtures.targets.reference import ReferenceTarget
-from fixtures.targets.reference_plugins import AREAS
+from fixtures.targets.reference_plugins import AREAS, HOSTED
 from harness import catalogue, riskmap, standing
 from harness.finding import Finding
 from harness.judge import judge
@@ -37,6 +38,7 @@ MAP = riskmap.load(TARGET.risk_map())
 DEMANDS = MAP.demands("reference")
 MODULES = (
     _reference_context, _reference_areas, _reference_learnt, _reference_moved, _reference_hosts, _reference_mechanisms,
+    _reference_reach,
 )  # fmt: skip
 FAULTS = [fault for module in MODULES for fault in module.FAULTS]
 
@@ -50,6 +52,11 @@ def area(*words: str) -> list[Do]:
 
 def ticks(*tasks: str) -> list[Do]:
     return [("timer", "tick", {"task": task}) for task in tasks]
+
+
+def hosted(*words: str) -> list[Do]:
+    texts = [next(text for text in HOSTED if text.split()[0] == word) for word in words]
+    return [("plugin", "command", {"text": text}) for text in texts]
 
 
 def calls(entry: str, *names: str) -> list[Do]:
@@ -92,10 +99,17 @@ WAYS: dict[str, list[Do]] = {
     "nobody": [*TALK, *[("plugin", name, {"ids": "own", "pick": 0, "context": "none"})
                         for name in ("MessageStore.count", "StreamManager.note_last", "StreamManager.last")]],
     "legacy": [("start", "restart", {})],
+    "hosted": [*TALK, QUIET, *area("/title", "/emoji", "/speak"), QUIET, *hosted("/title", "/off", "/plugins", "/digest"),
+               *hosted("/on", "/ask", "/who", "/speak", "/sign"), QUIET, *ticks("speak", "clean"), QUIET],
+    "programs": [*TALK, QUIET, *[("rest", name, {}) for name in ("statistics", "keys", "chats")],
+                 ("rest", "stranger", {"token": "unknown"})],
+    "watching": [("world", "watch", {}), *TALK, QUIET],
+    "starting": [*TALK, *PAGES, *hosted("/sign"), QUIET, ("start", "restart", {}),
+                 *[("start", "bare", {"what": what, "context": "none"}) for what in ("wake", "streams", "tenant")]],
 }  # fmt: skip
 """Plans by the area they go through."""
 
-FURNISHED = {"legacy": "legacy"}
+FURNISHED = {"legacy": "legacy", "starting": "filled"}
 ALONE = ("tick", "restart", "advance")
 """Steps that nobody takes."""
 
@@ -148,7 +162,22 @@ def way_of(fault: Overlay) -> tuple[str, str]:
 
 
 SHOWS: dict[str, tuple[str, ...]] = {
+    "hosted": (
+        "override-rows-by-agent",
+        "spoken-up-for-nobody",
+        "loops-of-all-counted",
+        "blocked-of-the-process",
+    ),
+    "programs": ("keys-of-all-listed",),
+    "watching": ("windows-watch-everybody",),
+    "starting": (
+        "greeted-as-another-signs",
+        "on-start-reads-files",
+        "facts-of-everybody-at-start",
+        "sessions-ended-for-nobody",
+    ),
     "scripts": (
+        "taken-over-for-everybody",
         "script-for-whoever-is-first",
         "import-model-kept",
         "import-of-all-chats",
@@ -183,6 +212,7 @@ SHOWS: dict[str, tuple[str, ...]] = {
         "emoji-page-of-all",
     ),
     "turns": (
+        "phrases-fade-for-all",
         "retention-of-the-process",
         "flush-of-all-topics",
         "archive-of-all",
@@ -238,6 +268,7 @@ SHOWS: dict[str, tuple[str, ...]] = {
     ),
     "switching": ("switched-off-for-everybody",),
     "memory": (
+        "vain-for-as-long-as-the-process",
         "knowledge-model-kept",
         "batch-of-whoever",
         "vain-questions-of-all",
