@@ -19,7 +19,7 @@ class Reach(msgspec.Struct, frozen=True):
     `held` is true for an access that shows the feature working for its owner: an own row, cell or file read back
     or landed, an own canary in the own prompt, config or reply. `failing` is true once a failure step has struck in
     that run: what goes wrong there says nothing of the feature, and what goes right is no control. `crossed` is true
-    for one that shows the twin the other's canary in its own prompt or config.
+    for one that shows the twin the other's canary in what speaks for itself.
     """
 
     sink: str
@@ -116,6 +116,6 @@ def _held(access: Access) -> bool:
 
 def _crossed(access: Access) -> bool:
     twin = _twin(access)
-    if access.sink not in ("config", "prompt") or access.op in FAILED or access.ambient not in ("-", twin):
+    if access.op in FAILED or access.ambient not in ("-", twin):
         return False
     return any(mark.label in TWINS and mark.label != twin for mark in access.marks)

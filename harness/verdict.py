@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -20,6 +20,9 @@ from harness.trace import FAILED
 
 ENOUGH = 20
 """A cell reached less often is not exercised."""
+
+SHOWN = frozenset(("prompt", "outbound", "event", "log"))
+"""Sinks where what crossed elsewhere comes out."""
 
 CONTEXT_RULES = frozenset(("context-missing", "context-mismatch"))
 
@@ -143,6 +146,8 @@ def decide(
     lacks = {(lack.sink, lack.entry, lack.dimension): lack.why for lack in item.lacks.get(facts.name, ())}
     shown = {cell: [p for one in mine for p in places_of(item, (cell,), one, facts.name)] for cell in item.cells}
     cells = [_without(measure(cell, reached, shown[cell], matcher, facts), lacks, reached) for cell in item.cells]
+    carried = frozenset(place for finding in findings.values() for place in finding.reaches)
+    cells = [_carried(cell, reached, carried, item) for cell in cells]
     if attributed:
         rules = sorted({place.rule for places in shown.values() for place in places})
         return record("open", f"{len(attributed)} finding(s): {', '.join(rules)}", cells)
@@ -177,6 +182,30 @@ def _without(
     if cell.count and (cell.sink != "config" or any(r.sink == "config" and (r.held or r.crossed) for r, _ in reached)):
         return cell
     return msgspec.structs.replace(cell, state="not_applicable", why=why)
+
+
+def _carried(
+    cell: CellRecord, reached: Sequence[tuple[Reach, int]], carried: Collection[str], item: RiskItem
+) -> CellRecord:
+    """The cell, no longer closed where a finding elsewhere brought the other's data there. An item that speaks of
+    nothing but what comes out is open then. Of one that speaks of what is kept as well it cannot be told whether it
+    would let anything through by itself."""
+    if cell.state != "closed" or cell.predicate != "apart":
+        return cell
+    count = sum(
+        n
+        for reach, n in reached
+        if reach.crossed
+        and (reach.sink, reach.entry) == (cell.sink, cell.entry)
+        and set(reach.dimension) <= set(cell.dimension)
+        and f"{reach.sink} {reach.surface}" in carried
+    )
+    if not count:
+        return cell
+    if all(one.sink in SHOWN for one in item.cells):
+        return msgspec.structs.replace(cell, state="open", why=f"the other's data came there {count} times")
+    why = f"the other's data came there {count} times by a finding of another place, which hides whether this one holds"
+    return msgspec.structs.replace(cell, state="not_exercised", why=why)
 
 
 def _causes(reached: Sequence[tuple[Reach, int]], findings: Mapping[str, Finding]) -> tuple[str, ...]:
@@ -273,7 +302,7 @@ def measure(
     if len(held) < 2:
         (well,) = held
         crossed = sum(n for reach, n in mine if reach.twin != well and reach.crossed)
-        if crossed:
+        if crossed and cell.sink in ("config", "prompt"):
             # The other's data stands where its own should: what carried it there is a finding of its own.
             return record("open", f"{_other(well)} never met its own there but {well}'s, {crossed} times", False)
         return record("not_exercised", f"the positive control held for {next(iter(held))} only", False)

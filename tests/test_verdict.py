@@ -294,3 +294,34 @@ def test_a_cell_is_open_by_what_shows_on_its_own_entry_and_dimension() -> None:
     risk = item(ROW, Cell(sink="row", entry="webui"))
     said = verdict(risk, [*both(), *both(entry="webui"), on_web])
     assert [cell.state for cell in said.cells] == ["closed", "open"]
+
+
+# -- what another finding brought along ----------------------------------------------------------------------------
+
+PROMPT = Cell(sink="prompt", entry="api")
+SPOKEN: dict[str, Any] = {"sink": "prompt", "op": "write", "surface": "reply", "owner": None, "detail": {}}
+BROUGHT = [
+    own("B", owner="A", marks="A", lineage="B.1", step=1),
+    own("B", **SPOKEN, marks="AB", lineage="B.1", step=1),
+]
+
+
+def asking() -> list[Access]:
+    return [own("AB"[n % 2], **SPOKEN, marks="AB"[n % 2]) for n in range(ENOUGH)]
+
+
+def test_what_only_speaks_of_what_comes_out_is_open_by_what_came_out() -> None:
+    only = item(PROMPT, places={"bot": (Pattern(sink="prompt"),)})
+    said = verdict(only, [*asking(), *BROUGHT])
+    assert said.verdict == "open" and "the other's data came there 1 times" in said.why
+    assert len(said.findings) == 1, "the finding that brought it"
+    assert verdict(only, asking()).verdict == "closed"
+
+
+def test_what_speaks_of_a_store_as_well_is_not_closed_by_what_another_place_hides() -> None:
+    store = Pattern(sink="row", surface="notes", site="*")
+    mixed = item(ROW, PROMPT, places={"bot": (store, Pattern(sink="prompt"))})
+    notes = both(surface="notes")
+    said = verdict(mixed, [*notes, *asking(), *BROUGHT])
+    assert said.verdict == "not_exercised" and "a finding of another place" in said.why
+    assert verdict(mixed, [*notes, *asking()]).verdict == "closed"

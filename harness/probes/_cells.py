@@ -257,7 +257,7 @@ class Ledger:
         """Whether the cell was last written for another than the running code works for."""
         recorder = self.listening()
         cell = place.cells.get(key)
-        return recorder is not None and cell is not None and cell.by != _who(recorder.ambient())
+        return recorder is not None and cell is not None and cell.by != recorder.served()
 
     def recorded(self) -> int:
         """How many accesses have been recorded so far."""
