@@ -206,8 +206,11 @@ def broken_off(plan: Plan, choices: Mapping[str, int], rng: random.Random) -> Pl
         return None
     at = rng.choice(sorted(waits))
     cancel = Step(entry="world", action="cancel", who=plan.steps[at].who, payload={"after": rng.randrange(waits[at])})
+    after = list(plan.steps[at + 1 :])
+    if after and rng.random() < 0.5:  # what was left behind is met by who comes afterwards, not by who is under way
+        after[0] = msgspec.structs.replace(after[0], gap=max(after[0].gap, GAPS[-1]))
     # The numbers of later steps move along, and with them the lineages that a tape would name.
-    return msgspec.structs.replace(plan, steps=(*plan.steps[: at + 1], cancel, *plan.steps[at + 1 :]), tape=())
+    return msgspec.structs.replace(plan, steps=(*plan.steps[: at + 1], cancel, *after), tape=())
 
 
 def contested(trace: Trace) -> dict[str, int]:
