@@ -16,8 +16,6 @@ from harness.principal import Label, Principal
 SOON = 86_400.0
 """Seconds ahead of now that an argument for the end of a period of time gets."""
 
-SCALARS = (str, int, float, bool)
-
 
 def belongs(module: str, packages: Sequence[str]) -> bool:
     """Whether a module is one of these packages or inside one."""

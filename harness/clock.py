@@ -84,11 +84,6 @@ def real_clocks() -> dict[str, Any]:
     return {name: clock for name, clock in found.items() if clock is not None}
 
 
-def real_sleep(seconds: float) -> None:
-    """Let real time pass."""
-    _sleep(seconds)
-
-
 class VirtualClock:
     """Virtual seconds since `epoch` (a datetime, naive meaning UTC, or Unix seconds). Time never goes back."""
 

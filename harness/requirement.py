@@ -90,14 +90,19 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 def beside(riskmap: Path) -> tuple[Requirement, ...]:
     """The requirements in the risk map's folder, none where there is no such file. Raises UsageError naming file and
-    place when it is malformed or an id stands there twice."""
+    place when it is malformed, of a schema that this version does not read, or an id stands there twice."""
     path = riskmap.with_name(FILE)
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Requirements).requirements
+        read = msgspec.json.decode(path.read_bytes(), type=Requirements)
     except FileNotFoundError:
         return ()
     except msgspec.MsgspecError as error:
         raise UsageError(f"requirements {path} are malformed: {error}") from error
+    if read.schema != REQUIREMENTS_SCHEMA:
+        raise UsageError(
+            f"requirements {path} are of schema {read.schema!r}; this version reads {REQUIREMENTS_SCHEMA!r}"
+        )
+    found = read.requirements
     twice = {one.id for one in found if sum(other.id == one.id for other in found) > 1}
     if twice:
         raise UsageError(f"requirements {path} name {', '.join(sorted(twice))} twice")

@@ -148,13 +148,19 @@ class RiskMap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(path: Path) -> RiskMap:
-    """Read a risk map. Raises UsageError naming file and place when it is missing or malformed."""
+    """Read a risk map. Raises UsageError naming file and place when it is missing, malformed, empty, or of another
+    schema than this version reads."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=RiskMap)
+        riskmap = msgspec.json.decode(path.read_bytes(), type=RiskMap)
     except FileNotFoundError:
         raise UsageError(f"risk map {path} does not exist") from None
     except msgspec.MsgspecError as error:
         raise UsageError(f"risk map {path} is malformed: {error}") from error
+    if riskmap.schema != RISK_MAP_SCHEMA:
+        raise UsageError(f"risk map {path} is of schema {riskmap.schema!r}; this version reads {RISK_MAP_SCHEMA!r}")
+    if not riskmap.items:
+        raise UsageError(f"risk map {path} holds no item, so there is nothing to decide")
+    return riskmap
 
 
 @functools.lru_cache(maxsize=4096)

@@ -13,7 +13,6 @@ import msgspec
 from harness.principal import Label, Twins
 
 SINKS = ("row", "key", "file", "config", "prompt", "outbound", "event", "log", "quota")
-OPS = ("read", "write", "delete", "iterate", "rebind", "error", "refuse")
 FAILED = frozenset(("error", "refuse"))
 """Operations that did not come about: the place failed, or the bot would not touch it for want of an identity."""
 
@@ -42,6 +41,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     moment (`A`, `B`, `=` the tenant that both share, `-` nothing, `?` somebody else). `direct` is true when the access
     happened in the step's own task or in what it calls, false in a task that was spawned from it: there lineage is
     evidence, not proof.
+    `op` is ``read``, ``write``, ``delete``, ``iterate`` (many records met at once), ``rebind`` (a name that holds
+    something else), ``error`` or ``refuse`` (see `FAILED`).
     `surface` names the place without its content: a table, container path, path pattern, config section, model
     name. `key` names the record inside it. `owner` is who owned the record before the access, as its owner
     columns, path or first writer say; `new_owner` who owns it after a write. `marks` are the canaries in what

@@ -185,8 +185,13 @@ def test_a_broken_file_is_named_and_a_missing_one_means_none(tmp_path: Path) -> 
     (tmp_path / "demands.json").write_text('{"schema": 1}')
     with pytest.raises(UsageError, match=r"demands\.json are malformed"):
         requirement.beside(tmp_path / "risk_map.json")
+    (tmp_path / "demands.json").write_text('{"schema": "s", "requirements": []}')
+    with pytest.raises(UsageError, match="are of schema 's'; this version reads"):
+        requirement.beside(tmp_path / "risk_map.json")
     twice = {"id": "r", "number": 1, "text": "t"}
-    (tmp_path / "demands.json").write_text(json.dumps({"schema": "s", "requirements": [twice, twice]}))
+    (tmp_path / "demands.json").write_text(
+        json.dumps({"schema": requirement.REQUIREMENTS_SCHEMA, "requirements": [twice, twice]})
+    )
     with pytest.raises(UsageError, match="name r twice"):
         requirement.beside(tmp_path / "risk_map.json")
 

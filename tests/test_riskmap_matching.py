@@ -114,6 +114,8 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ("{", "malformed"),
         ('{"items": [{"id": "x"}]}', r"items\[0\]"),
         ('{"items": 3}', r"\$.items"),
+        ('{"items": []}', "holds no item"),
+        ('{"items": [], "schema": "isolation-riskmap/9"}', "is of schema 'isolation-riskmap/9'; this version reads"),
     ],
 )
 def test_a_broken_file_is_refused_with_name_and_place(tmp_path: Path, text: str, said: str) -> None:
