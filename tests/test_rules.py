@@ -149,6 +149,20 @@ def test_a_place_in_a_queue_is_nobodys_once_it_is_taken(taken: Any) -> None:
     assert rules(put, other) == ["shared-key"]
 
 
+def test_the_number_of_a_deleted_row_is_given_away_again() -> None:
+    swept = msgspec.structs.replace(FACTS, shared=(Shared(sink="row", surface="notes", site="*:sweep", reason="swept"),))
+    row: dict[str, Any] = {"sink": "row", "surface": "notes", "key": "1", "detail": {"owned_by": "first-writer"}}
+    first, second = (access(op="write", actor=who, ambient=who, marks=who, **row) for who in "AB")
+    sweep = access(op="delete", actor=None, ambient="-", owner="A", stack=1, **row)
+
+    def told(*accesses: Access) -> list[str]:
+        stacks = (("bot.py:f",), ("bot.py:sweep",))
+        return [f.rule for f in judge(msgspec.structs.replace(trace(*accesses), stacks=stacks), swept)]
+
+    assert told(first, sweep, second) == []
+    assert told(first, second) == ["shared-key"]
+
+
 def test_declared_sharing_is_silent() -> None:
     facts = msgspec.structs.replace(FACTS, shared=(Shared(sink="key", surface="bot.PUBLIC*", reason="a public pack"),))
     detail = {"owned_by": "first-writer", "identity": {"shared": ["chat"]}}

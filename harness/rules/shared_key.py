@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from harness.finding import Finding
@@ -19,6 +20,7 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
     """
     written: dict[tuple[str, ...], Access] = {}
     displaced: dict[tuple[str, ...], Access] = {}
+    emptied = _emptied(evidence)
     for access in evidence.accesses("key", "file", "row"):
         if access.op in FAILED or (access.sink == "row" and access.detail.get("owned_by") == "columns"):
             continue
@@ -27,7 +29,7 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
         if access.op == "iterate" or not (access.key or access.sink == "key"):
             continue
         claim = evidence.claim(access)
-        cell = (access.sink, access.surface, access.key, str(access.detail.get("object", 0)))
+        cell = _cell(access)
         # Where lineage and context differ one of them is wrong, or a shared worker serves; that two contexts meet in
         # one cell is a defect either way: the cell's, or that of whoever set the context.
         certain = claim.proven or claim.kind == "split" or _left(access, claim)
@@ -41,6 +43,9 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
             written[cell] = access  # an element more lies where others lay before they moved up
             continue
         first = written.get(cell)
+        if first is not None and bisect_left(ends := emptied.get(cell, ()), first.seq) < bisect_left(ends, access.seq):
+            del written[cell]
+            first = None
         if first is None or evidence.claim(first).label == claim.label:
             if access.op in ("write", "rebind"):
                 written[cell] = access
@@ -67,6 +72,20 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
             written[cell], displaced[cell] = access, first
         elif access.op == "delete":
             written.pop(cell, None)
+
+
+def _cell(access: Access) -> tuple[str, ...]:
+    return (access.sink, access.surface, access.key, str(access.detail.get("object", 0)))
+
+
+def _emptied(evidence: Evidence) -> dict[tuple[str, ...], list[int]]:
+    """When each cell was emptied, by whomever: a cell of which nothing may be judged between these twins is empty all
+    the same, and a table gives the number of a deleted row away again."""
+    found: dict[tuple[str, ...], list[int]] = {}
+    for access in evidence.trace.accesses:
+        if access.op == "delete" and access.key:
+            found.setdefault(_cell(access), []).append(access.seq)
+    return found
 
 
 def _left(access: Access, claim: Claim) -> bool:
