@@ -135,8 +135,11 @@ def _held(findings: Sequence[Finding], evidence: Evidence) -> list[Finding]:
         return list(findings)
     told = []
     for finding in findings:
-        if finding.rule == "canary-flow" and finding.sink != "key":
-            slots = set(evidence.slots(evidence.trace.accesses[finding.seqs[-1]], finding.source))
+        access = evidence.trace.accesses[finding.seqs[-1]]
+        # What is read from a table or file lay there, whatever memory holds of it besides.
+        stored = finding.sink == "key" or (finding.sink in ("row", "file") and access.op in ("read", "iterate"))
+        if finding.rule == "canary-flow" and not stored:
+            slots = set(evidence.slots(access, finding.source))
             for surface in _holding(kept, finding.source, slots):
                 place = Place("key", surface, (), finding.rule, "", finding.entry, finding.dimension)
                 finding = msgspec.structs.replace(finding, shows=(*finding.shows, place))

@@ -15,6 +15,7 @@ from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
 from harness.rules._evidence import TWINS
 from harness.rules._scope import coarsest
 from harness.rules.forged import RULE as FORGED
+from harness.rules.interference import RULE as INTERFERENCE
 from harness.target import Facts
 from harness.trace import FAILED
 
@@ -52,11 +53,17 @@ def places_of(item: RiskItem, cells: Sequence[Cell], finding: Finding, target: s
             and (
                 place.rule == "context-missing" or any(coarsest(place.dimension) in cell.dimension for cell in denying)
             )
-            and any(fnmatch.fnmatchcase(place.rule, rule) for rule in item.rules)
+            and _shown_by(item, place.rule)
             and any(_meant(pattern, place, acts_as or place.rule in CONTEXT_RULES) for pattern in patterns)
         ):
             found.append(place)
     return found
+
+
+def _shown_by(item: RiskItem, rule: str) -> bool:
+    """Whether the item's defect shows by that rule. What an interference names is where one was told another thing, not
+    the code that made it so: it speaks of an item only where the item says so by name."""
+    return any(fnmatch.fnmatchcase(rule, known) and (rule != INTERFERENCE or known == rule) for known in item.rules)
 
 
 def _denies(cell: Cell, finding: Finding, place: Place, acts_as: bool) -> bool:

@@ -39,6 +39,14 @@ def test_attribution_wants_place_code_and_sink() -> None:
     assert attribute(leak, riskmap, "bot") == ("one", "two")
 
 
+def test_interference_speaks_of_an_item_only_where_the_item_names_it() -> None:
+    (leak,) = findings(LEAK)
+    told = msgspec.structs.replace(leak, rule="interference")
+    items = (item(id="any"), item(id="named", rules=("*", "interference")), item(id="globbed", rules=("inter*",)))
+    assert attribute(told, RiskMap(items=items), "bot") == ("named",)
+    assert attribute(leak, RiskMap(items=items), "bot") == ("any", "named")
+
+
 def test_attribution_counts_every_place_that_one_defect_shows_at() -> None:
     (leak,) = findings(LEAK, msgspec.structs.replace(LEAK, surface="people"))
     people = item(id="people", places={"bot": (Pattern(sink="row", surface="people"),)})

@@ -107,6 +107,15 @@ def test_a_token_that_crossed_before_proves_no_first_writer_an_owner_unless_the_
     assert rules(made, other, LEAK, met) == ["foreign-read"]
 
 
+def test_what_held_a_token_meanwhile_is_told_of_what_comes_out_and_not_of_what_lay_at_rest() -> None:
+    detail = {"observed": "between", "owned_by": "first-writer"}
+    held = access(sink="key", op="write", surface="bot.last", marks="B", actor="B", ambient="B", detail=detail)
+    (told,) = found(held, prompt())
+    assert [place.surface for place in told.places] == ["reply", "bot.last"]
+    (lay,) = found(held, access(surface="letters", marks="B"))
+    assert [(f.rule, place.surface) for f in [lay] for place in f.places] == [("canary-flow", "letters")]
+
+
 def test_another_secret_is_another_cause() -> None:
     one, other = slot(LEAK, "message"), slot(prompt(), "config.tenant")
     assert rules(one, other) == ["foreign-read", "canary-flow"]
