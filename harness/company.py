@@ -17,6 +17,10 @@ from harness.target import Action
 TOGETHER = 6
 """Actions to a plan."""
 
+ARRIVAL = 3.0
+"""Seconds between the first that each of the three does: long enough that the bot is done with one when the next comes,
+for places may be given out in the order of what it does last."""
+
 BETWEEN, LAST = ("A", BYSTANDER, "B"), ("B", "A", BYSTANDER)
 """Who comes first: the third between the twins, and last, so that it is what the next one of the twins follows."""
 
@@ -36,8 +40,8 @@ def standing_by(actions: Sequence[Action]) -> list[Plan]:
         order = way[2]
         steps: list[Step] = []
         for action in group:
-            payload = plain(action)
-            steps += [Step(entry=action.entry, action=action.name, who=who, payload=payload, gap=0.05) for who in order]
+            payload, gap = plain(action), ARRIVAL if action is group[0] else 0.05
+            steps += [Step(entry=action.entry, action=action.name, who=who, payload=payload, gap=gap) for who in order]
             steps.append(wait(3))
         again = [step for step in steps if step.who in ("A", "B")]
         found.append(_plan(turn, way, (*steps, *reversed(again), wait(5), *_own(alone[turn % 2 :: 2]))))

@@ -27,6 +27,12 @@ def _variants(action: Action) -> Iterator[dict[str, Any]]:
         yield {name: choices[min(turn, len(choices) - 1)] for name, choices in fields.items()}
 
 
+def _right(action: Action) -> bool:
+    """Whether what it does first is done in one's own name. Beside what loses its credential meanwhile, nothing else of
+    the same principal would come through."""
+    return not action.is_wrong(next(_variants(action)))
+
+
 OWN = ("timer", "start")
 """Entries on which the bot acts by itself."""
 
@@ -67,7 +73,9 @@ def tour(
     apart: dict[str, list[Plan]] = {dimension: [] for dimension in ("T", "TA", *WITHIN)}
     for index, action in enumerate(actions):
         if (action.entry, action.name) == ("world", "fail"):
-            failing += _failing(action, [a for a in actions if warm and a.entry == warm.entry and a.principal])
+            failing += _failing(
+                action, [a for a in actions if warm and a.entry == warm.entry and a.principal and _right(a)]
+            )
             continue
         for dimension, made in apart.items():
             if dimension in WITHIN and action.entry not in claimed.get(dimension, ()):
@@ -82,11 +90,12 @@ def tour(
                     some = variants[start : start + size]
                     made.append(_around(action, some, warm, dimension, pictures, turn, order, before))
     entries = [entry for entry in dict.fromkeys(action.entry for action in actions) if entry != "world"]
+    makers = [a for a in actions if warm and a.entry == warm.entry and a.principal and a.weight and _right(a)]
     found = [
-        _from(state, [a for a in actions if a.entry == entry], warm, *way)
+        _from(state, [a for a in actions if a.entry == entry], warm, makers, *way)
         for state in states[1:]
         for entry in entries
-        for way in (*WAYS, *_within(entry, claimed, ("A",) if state != states[1] else WITHIN))
+        for way in (*WAYS, *_within(entry, claimed))
     ]
     called = calls_tour(actions, calls, states)
     half = len(called) // 2
@@ -98,21 +107,26 @@ def tour(
     ]  # fmt: skip
 
 
-def _within(
-    entry: str, claimed: Mapping[str, Collection[str]], dimensions: Sequence[str]
-) -> list[tuple[str, Literal["equal", "marked"]]]:
+def _within(entry: str, claimed: Mapping[str, Collection[str]]) -> list[tuple[str, Literal["equal", "marked"]]]:
     """How twins within one tenant differ on an entry, where cells claim that."""
-    return [(dimension, "marked") for dimension in dimensions if entry in claimed.get(dimension, ())]
+    return [(dimension, "marked") for dimension in WITHIN if entry in claimed.get(dimension, ())]
 
 
-def _from(state: str, actions: Sequence[Action], warm: Action | None, dimension: str, pictures: Any) -> Plan:
-    """What `actions` offer, on what lay there before: each of the bot's own doings, which find it there, with every
-    choice, each of the others once."""
+def _from(
+    state: str, actions: Sequence[Action], warm: Action | None, makers: Sequence[Action], dimension: str, pictures: Any
+) -> Plan:
+    """What `actions` offer, on what lay there before: each of the bot's own doings, which find it there and what
+    `makers` made besides, with every choice, each of the others once."""
     order = ("A", "B") if dimension == "T" else ("B", "A")
     steps: list[Step] = []
     if warm is not None:
-        first = next(_variants(warm))
-        steps += [Step(entry=warm.entry, action=warm.name, who=who, payload=first) for who in order]
+        # What the bot does by itself it does with what lies there, so there is one of everything that can be sent.
+        sent = makers if actions[0].entry in OWN else (warm,)
+        steps += [
+            Step(entry=one.entry, action=one.name, who=who, payload=next(_variants(one)))
+            for one in sent
+            for who in order
+        ]
     for action in actions:
         for payload in islice(_variants(action), None if action.entry in OWN else 1 if action.weight else 0):
             step = Step(entry=action.entry, action=action.name, payload=payload)
@@ -136,7 +150,8 @@ def calls_tour(actions: Sequence[Action], calls: Sequence[Action], states: Seque
     Before that both do one of everything on the entries that make data, so that there is something to ask for; the
     second time, where the target offers it, there is something from earlier days as well.
     """
-    makers = [action for action in actions if action.principal and action.weight and action.entry in ("api", "timer")]
+    made = [action for action in actions if action.principal and action.weight and action.entry in ("api", "timer")]
+    makers = [action for action in made if _right(action)]
     found: list[Plan] = []
     for dimension, order in (("T", ("A", "B")), ("TA", ("B", "A"))):
         for start, together in enumerate(_together(calls)):
@@ -195,7 +210,7 @@ def _failing(action: Action, talks: Sequence[Action]) -> Iterator[Plan]:
     some = [(depth, often[min(index, len(often) - 1)]) for index, depth in enumerate(depths)]
     outage = [(depths[0], often[-1])]
     lasting = {action.name for action in talks if action.weight}
-    cold = Step(entry="world", action="advance", payload={"seconds": COLD}, join=True)
+    cold = Step(entry="world", action="advance", payload={"seconds": COLD})
     pause = Step(entry="world", action="advance", payload={"seconds": 5}, join=True)
     ways: tuple[tuple[str, Any, str, bool, list[tuple[int, int]]], ...] = (
         ("T", "equal", "AB", True, some),
