@@ -63,7 +63,9 @@ def test_routes_come_with_their_methods_and_code(found: Inventory) -> None:
     routes = {(route.path, route.methods): route.endpoint for route in found.routes}
     assert routes["/history", ("GET",)] == "webui.py:history"
     assert routes["/chat", ("WS",)] == "webui.py:chat"
-    assert {code.partition(":")[0] for code in routes.values()} == {"webui.py", "rest.py"}, "somebody else's routes are not the bot's"
+    assert {code.partition(":")[0] for code in routes.values()} == {"webui.py", "rest.py"}, (
+        "somebody else's routes are not the bot's"
+    )
 
 
 def test_tasks_and_handlers(found: Inventory) -> None:
