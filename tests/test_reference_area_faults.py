@@ -99,8 +99,8 @@ WAYS: dict[str, list[Do]] = {
     "nobody": [*TALK, *[("plugin", name, {"ids": "own", "pick": 0, "context": "none"})
                         for name in ("MessageStore.count", "StreamManager.note_last", "StreamManager.last")]],
     "legacy": [("start", "restart", {})],
-    "hosted": [*TALK, QUIET, *area("/title", "/emoji", "/speak"), QUIET, *hosted("/title", "/off", "/plugins", "/digest"),
-               *hosted("/on", "/ask", "/who", "/speak", "/sign"), QUIET, *ticks("speak", "clean"), QUIET],
+    "hosted": [*TALK, QUIET, *area("/title", "/emoji", "/speak"), QUIET, *hosted("/title", "/off", "/plugins"),
+               *hosted("/digest", "/on", "/ask", "/who", "/speak", "/sign"), QUIET, *ticks("speak", "clean"), QUIET],
     "programs": [*TALK, QUIET, *[("rest", name, {}) for name in ("statistics", "keys", "chats")],
                  ("rest", "stranger", {"token": "unknown"})],
     "watching": [("world", "watch", {}), *TALK, QUIET],

@@ -172,5 +172,6 @@ def test_what_a_bot_lacks_is_something_that_cells_of_the_item_speak_of() -> None
     assert claims
     for item, target, lack in claims:
         assert target in item.places, item.id
-        assert (lack.sink, lack.entry) in {(cell.sink, cell.entry) for cell in item.cells}, item.id
+        cells = {(cell.sink, cell.entry, way) for cell in item.cells for way in (cell.dimension, "")}
+        assert (lack.sink, lack.entry, lack.dimension) in cells, item.id
         assert len(lack.why) > 20, item.id

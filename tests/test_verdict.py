@@ -64,6 +64,16 @@ def test_a_run_that_reaches_what_the_bot_was_said_to_lack_refutes_it() -> None:
     assert verdict(item(ROW, NEVER, lacks=WITHOUT), [*both(), *few]).verdict == "not_exercised"
 
 
+def test_what_nobody_does_as_one_chat_is_lacking_for_chats_alone_whatever_the_agent_reached() -> None:
+    lacks = {"bot": (Lack(sink="row", entry="api", dimension="C", why="the agent goes over its chats"),)}
+    said = verdict(item(ROW, Cell(sink="row", entry="api", dimension="C"), lacks=lacks), both())
+    assert (said.verdict, [cell.state for cell in said.cells]) == ("closed", ["closed", "not_applicable"])
+    assert verdict(item(ROW, lacks=lacks), both(4)).verdict == "not_exercised"
+    chats = msgspec.structs.replace(FACTS, speaks={"chat": ("api",)})
+    reached = item(Cell(sink="row", entry="api", dimension="C"), lacks=lacks)
+    assert verdict(reached, both(4), dimension="C", facts=chats).verdict == "not_exercised"
+
+
 CONFIG = Cell(sink="config", entry="api")
 
 
