@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness import contrast, mapping, pairs, requirement, sampling, soundness, strategies, topping, touring
+from harness import contract, contrast, mapping, pairs, requirement, sampling, soundness, strategies, topping, touring
 from harness.confirm import confirm
 from harness.controls import try_control
 from harness.coverage import Coverage
@@ -122,7 +122,8 @@ class Campaign:
         self.touched.expect(tour)
         self._hold_map()
         memory, self.pool.memory = self.pool.memory, None
-        course = soundness.check(self.pool, tour, self.probes, self._fault, self.target.plants().keys())
+        planted = contract.asked(self.target, type(self.target).__name__, "plants")
+        course = soundness.check(self.pool, tour, self.probes, self._fault, planted.keys())
         self.pool.memory = memory
         if memory is not None and course is not None:
             memory.check(*course)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from harness import contract
 from harness.errors import IsolationError, UsageError, told
 from harness.target import Target
 
@@ -38,8 +39,16 @@ def target_spec(name: str) -> str:
 
 
 def make_target(spec: str, root: Path | None, db_root: Path | None) -> Target:
-    """The target itself, not booted: for its declarations only. Raises UsageError where there is no such class or it is
-    no target; what the target itself raises on purpose (a checkout that is not there) passes."""
+    """The target itself, not booted: for its declarations only. Raises UsageError when it cannot be imported or made,
+    or does not keep to the contract as far as that shows now."""
+    made = built(spec, root, db_root)
+    contract.check(made, spec)
+    return made
+
+
+def built(spec: str, root: Path | None, db_root: Path | None) -> Target:
+    """The target as its class makes it, asked for nothing: whoever boots it has asked before. Raises UsageError where
+    there is no such class or it is no target."""
     module, _, name = spec.partition(":")
     try:
         factory: Any = getattr(_imported(module), name)
@@ -60,7 +69,7 @@ def make_target(spec: str, root: Path | None, db_root: Path | None) -> Target:
         ) from error
     lacking = sorted(name for name in vars(Target) if not name.startswith("_") and not hasattr(made, name))
     if lacking:
-        raise UsageError(f"{spec!r} is no target: it lacks {', '.join(lacking)}; see docs/drive-your-bot.md")
+        raise UsageError(f"{spec!r} is no target: it lacks {', '.join(lacking)} (required; see docs/drive-your-bot.md)")
     return made
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import click
 import msgspec
 
-from harness import catalogue, riskmap, touring
+from harness import catalogue, contract, riskmap, touring
 from harness.cli_common import Ticker, examples, target_options
 from harness.coverage import Coverage, Reach
 from harness.inventory import Inventory
@@ -73,7 +73,7 @@ def inventory(
     place that a tour of it reached, with the items that claim it. Ends with what tenants reach and no item claims."""
     spec = catalogue.target_spec(target_name)
     target = catalogue.make_target(spec, root, db_root)
-    target.version()
+    contract.asked(target, spec, "version")
     show = Ticker()
     show.say(f"booting {target_name} ...")
     with Pool(spec, root=root, db_root=db_root) as pool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from harness import catalogue, riskmap
+from harness import catalogue, contract, riskmap
 from harness.asked import held_against
 from harness.bench import measure
 from harness.cli_common import PATH, examples, target_options
@@ -69,7 +69,7 @@ def bench(
     """
     spec = catalogue.target_spec(target_name)
     target = catalogue.make_target(spec, root, db_root)
-    target.version()
+    contract.asked(target, spec, "version")
     figures: dict[str, float] = {}
     tell = functools.partial(click.echo, err=True)
     for line in measure(spec, target, root, db_root, count, figures, campaign, lambda text: tell(f"... {text}")):

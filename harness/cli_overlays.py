@@ -11,7 +11,7 @@ from typing import get_args
 import click
 import msgspec
 
-from harness import catalogue, hardness, reporting, riskmap, standing, touring
+from harness import catalogue, contract, hardness, reporting, riskmap, standing, touring
 from harness.assembling import write_witnesses
 from harness.campaign import Campaign
 from harness.cli_common import INTERRUPTED, PATH, Interrupt, Ticker, examples, fail, replay_command, target_options
@@ -115,7 +115,7 @@ def overlays(
         return
     if not any(fnmatch.fnmatchcase(overlay.name, only) for overlay in target.overlays()):
         raise UsageError(f"no overlay of {target_name} matches {only!r}; `isolation overlays --list` names them")
-    target.version()
+    contract.asked(target, spec, "version")
     show = Ticker()
     show.say(f"booting {target_name} ...")
     if hows:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from harness import catalogue
+from harness import catalogue, contract
 from harness.cli_common import PATH, Ticker, checkout_options, examples, fail
 from harness.cli_debug import debug
 from harness.diagnosis import diagnose
@@ -69,7 +69,7 @@ def replay(
         raise UsageError("--debug takes one witness; name its file")
     spec = _spec(target_name or found[0].target, found[0], target_name is not None)
     target = catalogue.make_target(spec, root, db_root)
-    version = target.version()
+    version = contract.asked(target, spec, "version")
     for known in sorted({one.target_version for one in found} - {version}):
         click.echo(f"the witness was found on {known}, this is {version}")
     show = Ticker()

@@ -14,7 +14,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from harness import baseline, catalogue, reporting, requirement, resuming
+from harness import baseline, catalogue, contract, mapping, reporting, requirement, resuming
 from harness.assembling import write_witnesses
 from harness.baseline import Applied, FailOn, Waiver
 from harness.campaign import Campaign
@@ -176,7 +176,7 @@ def _run(options: Options, out: Path, session: Session | None, redact: bool) -> 
     waivers = baseline.load(Path(options.baseline_file)) if options.baseline_file else ()
     spec = catalogue.target_spec(target_name)
     target = catalogue.make_target(spec, root, db_root)
-    version = target.version()
+    version = contract.asked(target, spec, "version")
     check_overlays(target, target_name, overlays)
     chosen = select(target, options.pattern, options.revision, root, db_root)
     for line in chosen.lines:
@@ -184,6 +184,9 @@ def _run(options: Options, out: Path, session: Session | None, redact: bool) -> 
     if not chosen.items.items:
         click.echo("nothing that a risk item lives in changed; nothing was run and no report was written")
         return
+    astray = mapping.astray(chosen.items, target.facts())
+    if astray:
+        click.echo(f"isolation: {astray}", err=True)
     _check_out(out)
     wanted = profile_of(profile, options.plans, quick=options.revision is not None)
     started = session.started if session is not None else datetime.datetime.now(datetime.UTC).strftime(STARTED)

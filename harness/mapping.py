@@ -1,15 +1,20 @@
-"""Whether a risk map still speaks of the bot's code: sites that name functions which are not there any more. Pure."""
+"""Whether a risk map speaks of the bot that was run: sites that name functions which are not there any more, names,
+surfaces and entries that nothing has. Pure."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness.riskmap import Pattern, RiskMap
+from harness.riskmap import Pattern, RiskItem, RiskMap
+from harness.target import Facts
 
 MODULE = "<module>"
 """How a frame names code that runs while its module is imported."""
+
+SHOWN = 12
+"""Surfaces that the message about those without an access names; the rest are counted."""
 
 
 class Code:
@@ -54,6 +59,63 @@ def gone(riskmap: RiskMap, target: str, lost: Mapping[str, Sequence[str]]) -> fr
     return frozenset(
         item.id for item in riskmap.items if len(lost.get(item.id, ())) == len(item.places.get(target, ())) > 0
     )
+
+
+def astray(riskmap: RiskMap, facts: Facts) -> str:
+    """Why no item of the map can be judged for this bot at all: none has a place under its name, or none of those is of
+    its generation. Empty when some item can."""
+    placed = [item for item in riskmap.items if facts.name in item.places]
+    if not placed:
+        spoken = sorted({name for item in riskmap.items for name in item.places})
+        return (
+            f"no item of the risk map has a place for {facts.name!r}: the map speaks of: "
+            f"{', '.join(spoken) or 'no target at all'}; `places` is keyed by Facts.name"
+        )
+    if not _here(riskmap, facts):
+        given = ", ".join(sorted({item.generation for item in placed}))
+        return (
+            f"no item of the risk map with a place for {facts.name!r} is of its generation {facts.generation!r} "
+            f"(Facts.generation): the map says: {given}"
+        )
+    return ""
+
+
+def unmet(
+    riskmap: RiskMap, facts: Facts, surfaces: Collection[tuple[str, str]], entries: Collection[str]
+) -> tuple[str, ...]:
+    """What the map names and a run did not meet: surfaces that no access of `surfaces` (sink, surface) matches, entries
+    beside `entries`. What the map itself says to be lacking is left out."""
+    places: list[str] = []
+    lines: list[str] = []
+    for item in _here(riskmap, facts):
+        lacks = item.lacks.get(facts.name, ())
+        sinks = {lack.sink for lack in lacks}
+        for pattern in item.places[facts.name]:
+            if pattern.surface != "*" and pattern.sink not in sinks and not _met(pattern, surfaces):
+                places.append(f"{pattern.sink} {pattern.surface} ({item.id})")
+        for cell in item.cells:
+            absent = any((lack.sink, lack.entry) == (cell.sink, cell.entry) for lack in lacks)
+            if cell.entry not in entries and not absent:
+                lines.append(
+                    f"a cell of {item.id} names the entry {cell.entry!r}, which nothing had in this run; "
+                    f"entries here: {', '.join(sorted(entries))}"
+                )
+    if places:
+        more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
+        lines.append(
+            f"no access of this run was at these places of the risk map, which are misspelt or were not reached: "
+            f"{', '.join(places[:SHOWN])}{more}"
+        )
+    return tuple(dict.fromkeys(lines))
+
+
+def _here(riskmap: RiskMap, facts: Facts) -> list[RiskItem]:
+    return [item for item in riskmap.items if facts.name in item.places and item.generation == facts.generation]
+
+
+def _met(pattern: Pattern, surfaces: Collection[tuple[str, str]]) -> bool:
+    anywhere = Pattern(sink=pattern.sink, surface=pattern.surface)
+    return any(anywhere.matches(sink, surface, ()) for sink, surface in surfaces)
 
 
 def _functions(path: Path) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import IO, Any
 import msgspec
 import pytest
 
-from harness import baseline, catalogue, reporting, requirement, riskmap
+from harness import baseline, catalogue, contract, reporting, requirement, riskmap
 from harness.assembling import write_witnesses
 from harness.campaign import Campaign
 from harness.cli_common import replay_command
@@ -221,7 +221,7 @@ def _run(config: pytest.Config, wanted: set[tuple[str, str]]) -> _Kept:
 
 def _campaign(config: pytest.Config, wanted: set[tuple[str, str]]) -> _Kept:
     spec, target = _target(config)
-    target.version()
+    contract.asked(target, spec, "version")
     whole = riskmap.load(target.risk_map())
     chosen = msgspec.structs.replace(whole, items=tuple(item for item in whole.items if (ITEM, item.id) in wanted))
     asked = [one for one in requirement.beside(target.risk_map()) if (REQUIREMENT, one.id) in wanted]

@@ -9,7 +9,7 @@ import harness
 from harness import hardness, mapping, requirement
 from harness.assembling import finding_record, item_records, median
 from harness.controls import measured
-from harness.record import CallRecord, Performance, RunInfo, RunRecord, Soundness
+from harness.record import CallRecord, ErrorRecord, Performance, RunInfo, RunRecord, Soundness
 from harness.requirement import Evidence
 from harness.riskmap import load
 from harness.surfaces import unclaimed
@@ -38,7 +38,7 @@ def recorded(campaign: Campaign) -> RunRecord:
         ),
         matrix=campaign.coverage.matrix(shown),
         findings=tuple(finding_record(f, w, owners[f], campaign.overlay_records) for f, w in campaign.found.items()),
-        errors=tuple(campaign.errors.values()),
+        errors=(*campaign.errors.values(), *_unmapped(campaign)),
         soundness=Soundness(
             faults=len(faults), killed=sum(o.killed for o in faults), right_rule=sum(o.right_rule for o in faults),
             controls=controls, false_positives=false_positives, clean_plans=campaign.clean,
@@ -61,6 +61,19 @@ def recorded(campaign: Campaign) -> RunRecord:
         ),
         witnesses={f: w.plan.to_json() for f, w in campaign.found.items()},
     )  # fmt: skip
+
+
+def _unmapped(campaign: Campaign) -> tuple[ErrorRecord, ...]:
+    """What the risk map says that this run knows nothing of; only a run that came to its end can tell."""
+    if campaign.interrupted or not campaign.played:
+        return ()
+    astray = mapping.astray(campaign.riskmap, campaign.facts)
+    entries = {action.entry for action in (*campaign.target.actions(), *campaign.pool.ready.calls)}
+    entries |= {reach.entry for reach in campaign.coverage.counts}
+    said = (astray,) if astray else mapping.unmet(
+        campaign.riskmap, campaign.facts, campaign.coverage.surfaces(), entries
+    )  # fmt: skip
+    return tuple(ErrorRecord(kind="risk map", message=message) for message in said)
 
 
 def _rate(campaign: Campaign) -> float:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import fnmatch
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 from harness.errors import UsageError
+from harness.principal import DIMENSION_FIELDS
+from harness.trace import SINKS
 
 RISK_MAP_SCHEMA = "isolation-riskmap/1"
+
+CONTEXT = "context"
+"""Sink of a cell that is no place, but a claim about the bot's context."""
 
 Predicate = Literal["apart", "absent", "refuses", "registers_only"]
 
 
-class Cell(msgspec.Struct, frozen=True, kw_only=True, order=True):
+class Cell(msgspec.Struct, frozen=True, kw_only=True, order=True, forbid_unknown_fields=True):
     """One testable claim. *apart*: twins never meet there; *absent*: this is never written; *refuses*: the call
     without or with the wrong identity fails and the right one works; *registers_only*: a start-up handler touches
     no tenant state. `sink` may be ``context``: no place, but a claim about the ambient context at the item's
@@ -30,7 +35,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True, order=True):
     predicate: Predicate = "apart"
 
 
-class Pattern(msgspec.Struct, frozen=True, kw_only=True):
+class Pattern(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where an item lives in one bot. An access matches when its sink is `sink` (``*``: any), its surface matches
     the glob `surface` and some frame of its stack (``path:function``) matches the glob `site`."""
 
@@ -55,7 +60,7 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True):
         return _glob(self.site.partition(":")[0]).match(path) is not None
 
 
-class Lack(msgspec.Struct, frozen=True, kw_only=True):
+class Lack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What cells of an item speak of and one bot does not have: nothing on `entry` leads to the item's places on
     `sink`, because of `why`; with `dimension` cells of that alone. A claim about the bot's code, and one that a run can
     refute: a cell that is reached counts, one on configuration as soon as it shows a value of anybody's own."""
@@ -66,7 +71,7 @@ class Lack(msgspec.Struct, frozen=True, kw_only=True):
     dimension: str = ""
 
 
-class Documents(msgspec.Struct, frozen=True, kw_only=True):
+class Documents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the bot's own documents say of the item: raw, dated, and never a verdict."""
 
     say: str = ""
@@ -75,7 +80,7 @@ class Documents(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
 
 
-class RiskItem(msgspec.Struct, frozen=True, kw_only=True):
+class RiskItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One row of the risk map. `places` maps a target's name to the patterns under which the item is found there;
     a target that is not named has no such module. `lacks` maps a target's name to what its cells speak of and that bot
     has not, `notes` to why a cell is out of reach there, where that needs saying. `rules` are globs of the rules by
@@ -108,7 +113,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     dimension: str = "T"
 
 
-class RiskMap(msgspec.Struct, frozen=True, kw_only=True):
+class RiskMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All items, in the order of the documents. `documents_of` names the targets whose documents they quote (empty:
     every target's)."""
 
@@ -148,19 +153,46 @@ class RiskMap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(path: Path) -> RiskMap:
-    """Read a risk map. Raises UsageError naming file and place when it is missing, malformed, empty, or of another
-    schema than this version reads."""
+    """Read a risk map. Raises UsageError naming file and place when it is missing, malformed, empty, of another schema
+    than this version reads, or speaks of sinks, dimensions or predicates that there are not."""
     try:
-        riskmap = msgspec.json.decode(path.read_bytes(), type=RiskMap)
+        made = msgspec.json.decode(path.read_bytes(), type=RiskMap)
     except FileNotFoundError:
         raise UsageError(f"risk map {path} does not exist") from None
     except msgspec.MsgspecError as error:
-        raise UsageError(f"risk map {path} is malformed: {error}") from error
-    if riskmap.schema != RISK_MAP_SCHEMA:
-        raise UsageError(f"risk map {path} is of schema {riskmap.schema!r}; this version reads {RISK_MAP_SCHEMA!r}")
-    if not riskmap.items:
+        known = f"; predicates are {', '.join(get_args(Predicate))}" if ".predicate`" in str(error) else ""
+        raise UsageError(f"risk map {path} is malformed: {error}{known}") from error
+    if made.schema != RISK_MAP_SCHEMA:
+        raise UsageError(f"risk map {path} is of schema {made.schema!r}; this version reads {RISK_MAP_SCHEMA!r}")
+    if not made.items:
         raise UsageError(f"risk map {path} holds no item, so there is nothing to decide")
-    return riskmap
+    for wrong in _wrong(made):
+        raise UsageError(f"risk map {path}: {wrong}")
+    return made
+
+
+def _wrong(riskmap: RiskMap) -> Iterator[str]:
+    """What no bot can have, one sentence each."""
+    seen: set[str] = set()
+    for item in riskmap.items:
+        if item.id in seen:
+            yield f"two items have the id {item.id!r}"
+        seen.add(item.id)
+        places = [pattern.sink for patterns in item.places.values() for pattern in patterns]
+        lacks = [lack.sink for some in item.lacks.values() for lack in some]
+        for what, sinks, known in (
+            ("cell", [cell.sink for cell in item.cells], (*SINKS, CONTEXT)),
+            ("place", places, (*SINKS, "*")),
+            ("lack", lacks, (*SINKS, CONTEXT)),
+        ):
+            for sink in sinks:
+                if sink not in known:
+                    yield f"a {what} of item {item.id} names the sink {sink!r}; sinks are {', '.join(known)}"
+        for cell in item.cells:
+            letters = cell.dimension
+            if not letters or len(set(letters)) < len(letters) or set(letters) - set(DIMENSION_FIELDS):
+                told = ", ".join(f"{letter} ({field})" for letter, field in DIMENSION_FIELDS.items())
+                yield f"a cell of item {item.id} names the dimension {letters!r}; dimensions are {told}, or several"
 
 
 @functools.lru_cache(maxsize=4096)

@@ -104,8 +104,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     not as the agent whose chats they all are.
     `caches` are containers whose entries anybody's flow may put out to make room, since nothing is lost that its owner
     could not get again; whoever reads or writes another's entry there is judged as anywhere.
-    `refuses` says whether the generation this bot claims must refuse a call without context (True) or fall
-    back (False). `packages` are the top-level module names that belong to the bot. `plumbing` are globs over
+    `refuses` is true of a bot that claims to refuse a call without context; what claims nothing is not held to it.
+    `packages` are the top-level module names that belong to the bot. `plumbing` are globs over
     ``path:function`` of frames that every access passes (an ORM's base class, a config proxy): a finding is named by
     the first frame above them. `hostile` are the families of ids (`harness.hostile`) that the bot must keep apart.
     `third` says whether the target writes a third tenant into its bot where twins have one (`Twins.everyone`).
@@ -120,7 +120,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     place_columns: dict[str, str] = {}
     scoping: tuple[str, ...] = ("tenant",)
     speaks: dict[str, tuple[str, ...]] = {}
-    refuses: bool = True
+    refuses: bool = False
     shared: tuple[Shared, ...] = ()
     caches: tuple[Shared, ...] = ()
     regions: tuple[Region, ...] = ()
@@ -206,7 +206,15 @@ class Watch(Protocol):
     """How a target tells the harness of what no generic probe can see. Given to `enter`; usable until `leave`."""
 
     def config(
-        self, surface: str, key: str, value: Any, *, level: str, overridden: bool, announced: bool = False
+        self,
+        surface: str,
+        key: str,
+        value: Any,
+        *,
+        level: str,
+        overridden: bool,
+        announced: bool = False,
+        slot: str = "",
     ) -> None:
         """A config read: the section and key, the value, the level that answered (``agent``, ``tenant``,
         ``default``), whether the reading tenant has an override planted there, whether the fallback was said. `slot`

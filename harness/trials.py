@@ -216,6 +216,10 @@ def reseeded(plan: Plan, seed: int, overlay: Overlay) -> Plan:
     return msgspec.structs.replace(plan, seed=plan.seed + seed, twins=twins, overlays=(overlay.name,))
 
 
+HINT = "then write the narrow fix for it, and name that in `includes` here"
+"""What to do about a fix that closes more than it speaks of."""
+
+
 def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
     """Whether the fix makes its findings vanish from their witnesses, and leaves others as they are: all, or where
     there are many, `BESIDE` of them spread over the findings.
@@ -247,7 +251,7 @@ def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
     if left:
         detail += f"; still there: {', '.join(left)}"
     if gone:
-        detail += f"; closes besides: {', '.join(gone)}"
+        detail += f"; closes besides: {', '.join(gone)} (is that another leak? {HINT})"
     # What vanishes besides may be the fix's damage, and confirms nothing.
     closes = tuple(f for f, _ in mine if f not in still)
     return msgspec.structs.replace(_overlay_record(overlay, not left, not gone, detail), closes=closes)

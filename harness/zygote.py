@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 
 from harness import containment, descent, holdings, offers, sensing, streams, survey, threads
-from harness.catalogue import make_target
+from harness.catalogue import built
 from harness.clock import START, VirtualClock, real_perf_counter
 from harness.errors import IsolationError, told
 from harness.plan import Plan
@@ -39,6 +39,8 @@ from harness.recorder import current
 from harness.runner import Rig
 from harness.target import Settling, Target
 from harness.wire import LOG, Done, Failed, Job, Ready, Setup, receive, send, tail
+
+_HARNESS = str(Path(__file__).resolve().parent) + os.sep
 
 
 def main(arguments: list[str]) -> int:
@@ -53,7 +55,7 @@ def main(arguments: list[str]) -> int:
         return error.status
     except BaseException as error:
         traceback.print_exc()
-        message = f"target {setup.target} cannot boot: {told(error)}; check its dependencies and --root"
+        message = f"target {setup.target} cannot boot: {told(error)}{_method(error)}; check its dependencies and --root"
         send(connection, Failed(message=message, status=2, foreseen=False))
         return 2
     names = tuple(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
@@ -73,7 +75,7 @@ def boot(setup: Setup) -> tuple[Rig, Path]:
     folder = Path(setup.folder)
     template = folder / "template"
     template.mkdir(parents=True, exist_ok=True)
-    target = make_target(
+    target = built(
         setup.target, Path(setup.root) if setup.root else None, Path(setup.db_root) if setup.db_root else None
     )
     facts = target.facts()
@@ -127,6 +129,12 @@ def _thread_started(name: str, where: str) -> None:
     recorder = current()
     if recorder is not None:
         recorder.fault("thread", f"the bot started a thread that the target does not declare: {name}", where)
+
+
+def _method(error: BaseException) -> str:
+    """The first function outside the harness on the way to the error: what was called of the target."""
+    names = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return next((f", in {code.co_qualname}" for code in names if not code.co_filename.startswith(_HARNESS)), "")
 
 
 def _plain(value: Any) -> Any:

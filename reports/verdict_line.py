@@ -11,6 +11,9 @@ import msgspec
 from harness.record import ErrorRecord, RunInfo, Soundness
 from reports.words import plural
 
+RISK_MAP = "risk map"
+"""Kind of the errors that are the map's: they cost no plan, and what they leave undecided is told as such."""
+
 
 class Headline(msgspec.Struct, frozen=True, kw_only=True):
     """`state`: *unsound* (do not trust the rest), *open*, *incomplete* (nothing crossed, but not all was
@@ -36,7 +39,7 @@ def headline(
     places = len({(sink, surface) for _, sink, surface in open_findings})
     errors = tuple(errors)
     doubts = _sentences(_doubts(errors, soundness, unsteady))
-    facts = _sentences(_facts(summary, open_findings, expired))
+    facts = _sentences(_facts(summary, open_findings, expired, errors))
     gaps = _sentences(_gaps(summary, errors, run))
     applicable = sum(summary[name] for name in ("open", "waived", "closed", "inert", "not_exercised"))
     if doubts:
@@ -51,6 +54,9 @@ def headline(
     if not summary["closed"] and not summary["waived"]:
         line = f"Nothing was shown: none of {plural(applicable, 'item')} was closed."
         return Headline(state="incomplete", line=line, reasons=(*facts, *gaps))
+    if run.overlays and summary["closed"] == applicable:
+        line = f"All {plural(applicable, 'item')} closed, but with the target changed by overlays: "
+        return Headline(state="incomplete", line=f"{line}{', '.join(run.overlays)}.", reasons=(*facts, *gaps))
     if gaps or summary["not_exercised"] or summary["inert"]:
         closed = f"{summary['closed']} of {plural(applicable, 'item')}"
         beyond = " beyond what is accepted" if summary["waived"] else ""
@@ -86,7 +92,12 @@ def _doubts(errors: tuple[ErrorRecord, ...], soundness: Soundness, unsteady: int
     return doubts
 
 
-def _facts(summary: Mapping[str, Any], open_findings: Sequence[tuple[str, str, str]], expired: int) -> list[str]:
+def _facts(
+    summary: Mapping[str, Any],
+    open_findings: Sequence[tuple[str, str, str]],
+    expired: int,
+    errors: tuple[ErrorRecord, ...],
+) -> list[str]:
     facts = []
     titles = Counter(title for title, _, _ in open_findings)
     if titles:
@@ -97,6 +108,9 @@ def _facts(summary: Mapping[str, Any], open_findings: Sequence[tuple[str, str, s
         facts.append(f"{plural(summary['waived'], 'item')} open but waived")
     if summary["closed"]:
         facts.append(f"{plural(summary['closed'], 'item')} closed: every cell reached, every control held")
+    amiss = sum(error.count for error in errors if error.kind == RISK_MAP)
+    if amiss:
+        facts.append(f"the risk map and the bot differ in {plural(amiss, 'thing')}: see the errors")
     return facts
 
 
@@ -106,7 +120,7 @@ def _gaps(summary: Mapping[str, Any], errors: tuple[ErrorRecord, ...], run: RunI
         gaps.append(f"{plural(summary['not_exercised'], 'item')} not exercised enough to judge")
     if summary["inert"]:
         gaps.append(f"{plural(summary['inert'], 'item')} inert: the feature does not work, so nothing is shown")
-    lost = sum(error.count for error in errors if not error.harness)
+    lost = sum(error.count for error in errors if not error.harness and error.kind != RISK_MAP)
     if lost:
         gaps.append(f"{plural(lost, 'error')} during the run, each costing a plan or part of one")
     if run.interrupted:

@@ -18,7 +18,7 @@ def principal(label: str) -> Principal:
 
 
 TWINS = Twins(spec=TwinSpec(), a=principal("A"), b=principal("B"))
-FACTS = Facts(name="bot", generation="saas", packages=("bot",), owner_columns={"tenant_id": "tenant"})
+FACTS = Facts(name="bot", generation="saas", packages=("bot",), owner_columns={"tenant_id": "tenant"}, refuses=True)
 
 
 def access(**fields: Any) -> Access:

@@ -100,7 +100,8 @@ def test_a_fix_that_closes_too_much_is_told(leaky: RunRecord) -> None:
     made = overlay(leaky, "too-much")
     other = next(f.fingerprint for f in leaky.findings if f.rule == "default-fallback")
     assert (made.killed, made.right_rule) == (True, False)
-    assert made.detail == f"closes 1 of 1; closes besides: {other}"
+    assert made.detail.startswith(f"closes 1 of 1; closes besides: {other} (")
+    assert "write the narrow fix for it, and name that in `includes`" in made.detail
 
 
 def test_a_fix_of_one_cause_may_close_what_it_names_besides(leaky: RunRecord) -> None:

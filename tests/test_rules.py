@@ -150,7 +150,9 @@ def test_a_place_in_a_queue_is_nobodys_once_it_is_taken(taken: Any) -> None:
 
 
 def test_the_number_of_a_deleted_row_is_given_away_again() -> None:
-    swept = msgspec.structs.replace(FACTS, shared=(Shared(sink="row", surface="notes", site="*:sweep", reason="swept"),))
+    swept = msgspec.structs.replace(
+        FACTS, shared=(Shared(sink="row", surface="notes", site="*:sweep", reason="swept"),)
+    )
     row: dict[str, Any] = {"sink": "row", "surface": "notes", "key": "1", "detail": {"owned_by": "first-writer"}}
     first, second = (access(op="write", actor=who, ambient=who, marks=who, **row) for who in "AB")
     sweep = access(op="delete", actor=None, ambient="-", owner="A", stack=1, **row)

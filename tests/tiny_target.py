@@ -33,8 +33,9 @@ class TinyTarget:
 
     def facts(self) -> Facts:
         return Facts(
-            name="tiny", generation="saas", packages=("tests.tiny_target",), owner_columns={"tenant_id": "tenant"}
-        )
+            name="tiny", generation="saas", packages=("tests.tiny_target",), owner_columns={"tenant_id": "tenant"},
+            refuses=True,
+        )  # fmt: skip
 
     def actions(self) -> Sequence[Action]:
         names = ("echo", "crash", "spin", "phone", "scribble", "thread", "fail", "slow")

@@ -138,7 +138,10 @@ class FileProbe:
     def _contain(self, full: str, what: str) -> None:
         """Stop a write outside the private folder."""
         if not (full + os.sep).startswith(self._folder) and not is_device(full):
-            containment.stop(f"{what} {full}, outside the private folder: rebind the root it is made from")
+            containment.stop(
+                f"{what} {full}, outside the private folder: rebind the root it is made from in `enter` (what is made "
+                "with a path is made there, not in `boot`)"
+            )
 
     # -- what an event means -----------------------------------------------------------------------------------
 
