@@ -14,7 +14,7 @@ from harness.confirm import confirm
 from harness.controls import try_control
 from harness.coverage import Coverage
 from harness.diagnosis import Difference, diagnose
-from harness.errors import TargetError
+from harness.errors import SoundnessError, TargetError
 from harness.exploring import IN_CAMPAIGNS, SHARE, Explorer
 from harness.finding import Finding
 from harness.inventory import Table
@@ -150,6 +150,7 @@ class Campaign:
         try:
             self._phase("plans", len(plans) + exploring + again)
             self._play(plans, explorer, exploring, again)
+            self._hold_plans()
             self._pair()
             self._recover()
             self._fold()
@@ -179,6 +180,12 @@ class Campaign:
         for item, sites in self.stale.items():
             message = f"stale mapping of {item}: nothing in the bot's code is called {', '.join(sites)}"
             self._error("risk map", message, "", False)
+
+    def _hold_plans(self) -> None:
+        """Raise SoundnessError when not one of the plans came to its end: nothing was watched then."""
+        first = next((error for error in self.errors.values() if error.kind in ("crash", "hang")), None)
+        if not self.coverage.dimensions and first is not None:
+            raise SoundnessError(f"none of the plans ended, so nothing was watched; the first: {first.message}")
 
     def _lay(self, plan: Plan) -> Plan:
         """The plan as it is played: under the campaign's overlays, and with twins of their own where one process plays

@@ -49,3 +49,13 @@ def test_a_fork_that_died_tells_its_last_words() -> None:
         outcome = pool.run(Plan(steps=(Step(entry="api", action="echo", who="A", payload={"text": "x"}),)))
     assert outcome.status == "crash"
     assert outcome.detail.endswith("died with signal 6; the last that was printed: out of memory")
+
+
+def test_a_bot_of_which_no_plan_ends_is_not_vouched_for(tmp_path: object) -> None:
+    """What is planted is seen, since no step is played then; a run of nothing else is no run."""
+    done = isolation(
+        "run", "--target", "tests.broken_targets:Dying", "--jobs", "1", "--plans", "2", "--out", f"{tmp_path}/r"
+    )  # fmt: skip
+    assert done.exit_code == 3
+    assert "none of the plans ended, so nothing was watched; the first: " in done.stderr
+    assert "out of memory" in done.stderr
