@@ -7,7 +7,7 @@ import ast
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness.riskmap import Pattern, RiskItem, RiskMap
+from harness.riskmap import CONTEXT, Pattern, RiskItem, RiskMap
 from harness.target import Facts
 
 MODULE = "<module>"
@@ -84,14 +84,18 @@ def unmet(
     riskmap: RiskMap, facts: Facts, surfaces: Collection[tuple[str, str]], entries: Collection[str]
 ) -> tuple[str, ...]:
     """What the map names and a run did not meet: surfaces that no access of `surfaces` (sink, surface) matches, entries
-    beside `entries`. What the map itself says to be lacking is left out."""
+    beside `entries`. What the map itself says to be lacking, or to be absent, is left out."""
     places: list[str] = []
     lines: list[str] = []
     for item in _here(riskmap, facts):
         lacks = item.lacks.get(facts.name, ())
-        sinks = {lack.sink for lack in lacks}
+        lacking = {lack.sink for lack in lacks}
+        sought = {cell.sink for cell in item.cells if cell.predicate != "absent"} - lacking
         for pattern in item.places[facts.name]:
-            if pattern.surface != "*" and pattern.sink not in sinks and not _met(pattern, surfaces):
+            if pattern.surface == "*" or pattern.sink in lacking:
+                continue
+            # What must never be written is rightly not there.
+            if sought & {pattern.sink, CONTEXT} and not _met(pattern, surfaces):
                 places.append(f"{pattern.sink} {pattern.surface} ({item.id})")
         for cell in item.cells:
             absent = any((lack.sink, lack.entry) == (cell.sink, cell.entry) for lack in lacks)

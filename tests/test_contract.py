@@ -166,18 +166,19 @@ def test_what_was_met_what_is_lacking_and_another_bots_is_not_told() -> None:
     def item(name: str, generation: str, **more: Any) -> RiskItem:
         return RiskItem(
             id=name, group="", generation=generation, module="", defect="", mitigation="",
-            cells=(Cell(sink="key", entry="timer"),), places={"bot": (met, lost)}, **more,
+            places={"bot": (met, lost)}, **{"cells": (Cell(sink="key", entry="timer"),), **more},
         )  # fmt: skip
 
     here = item("here", "g")
     away = item("away", "old")
     lacking = item("lacking", "g", lacks={"bot": (Lack(sink="key", entry="timer", why="it has none"),)})
+    absent = item("absent", "g", cells=(Cell(sink="key", entry="api", predicate="absent"),))
     other = msgspec.structs.replace(here, id="other", places={"else": (lost,)})
 
     def told(*items: RiskItem) -> tuple[str, ...]:
         return mapping.unmet(RiskMap(items=items), facts, {("row", "notes"), ("file", "bot.GONE")}, {"api"})
 
-    assert told(away, lacking, other) == ()
+    assert told(away, lacking, absent, other) == ()
     entry, surface = told(here, away)
     assert "a cell of here names the entry 'timer'" in entry
     assert surface.endswith(": key bot.GONE (here)")

@@ -26,7 +26,6 @@ class HelpdeskTarget:
             generation="agno",
             packages=("helpdesk", "agno"),
             owner_columns={"user_id": "tenant"},
-            refuses=False,
             plumbing=("db/*", "site-packages/*"),
             hidden=(Hidden(what="the model", hides="what a provider would be asked over the network"),),
         )
@@ -134,9 +133,7 @@ class HelpdeskTarget:
 
     async def deliver(self, entry, action, who, payload):
         ticket = who.chat if action == "ask" else f"{who.chat}-second"
-        answer = await self.bot.ask(who.tenant, ticket, payload["text"])
-        self.watch.outbound("answer", answer, recipient={"tenant": who.tenant})
-        return answer
+        return await self.bot.ask(who.tenant, ticket, payload["text"])
 
     async def configure(self, who, change):
         """Customers configure nothing."""
