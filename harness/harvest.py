@@ -30,6 +30,9 @@ VALUES = 8
 LONGEST_NAME = 200
 """Characters of a bare text that may be the name of something."""
 
+UNSURE = 4
+"""How well an id fits of which the parameter's name does not say what it is the id of."""
+
 ANYWHERE = 5
 """How well an id fits whose name speaks of no table: it is taken where nothing fits better."""
 
@@ -64,12 +67,15 @@ class Harvest:
         twins: Twins,
         scanner: Scanner,
         owner_of_path: Callable[[str], Mapping[str, str | None] | None],
+        guess: bool = True,
     ) -> None:
+        """With `guess` a number is also taken for the name of things of another table, where nothing fits better."""
         self._folder = folder
         self._facts = facts
         self._twins = twins
         self._scanner = scanner
         self._owner_of_path = owner_of_path
+        self._worst = ANYWHERE if guess else UNSURE - 1
         self._schema: dict[Path, dict[str, tuple[str, ...]]] = {}
         self._held: dict[Label, list[Any]] = {"A": [], "B": []}
         self._returned: dict[Label, dict[str, dict[Any, None]]] = {"A": {}, "B": {}}
@@ -172,7 +178,7 @@ class Harvest:
             where = " AND ".join(f'"{column}" = ?' for column, _ in owners)
             for column in columns:
                 rank = _fits(names, table, column)
-                if rank and column not in self._facts.owner_columns:
+                if 0 < rank <= self._worst and column not in self._facts.owner_columns:
                     ranked.append((rank, table, column, where))
         best = min(ranked, default=(0,))[0]
         for rank, table, column, where in sorted(ranked):
@@ -253,7 +259,7 @@ def _fits(names: tuple[str, ...], table: str, column: str) -> int:
         if column.endswith("_id") and column[:-3] == name:
             return 3
         if name in ("id", "pid") and (column == "id" or column.endswith("_id")):
-            return 4
+            return UNSURE
     # What a number names is not said by its name alone (``phrase_id`` of a table of expressions).
     return ANYWHERE if column == "id" and any(name.endswith("_id") for name in names) else 0
 

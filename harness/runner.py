@@ -149,7 +149,11 @@ class _Run:
         if paired:
             self.recorder.kept = WHOLE
             reseed(plan.seed, self.recorder.acting)
-        self.harvest = Harvest(folder, rig.facts, self.twins, self.scanner, rig.target.owner_of_path)
+        # A number that happens to be the name of something of one's own is one by how much the other has: no pair can
+        # tell that from a leak.
+        self.harvest = Harvest(
+            folder, rig.facts, self.twins, self.scanner, rig.target.owner_of_path, guess=not paired
+        )  # fmt: skip
         self.logbook = Logbook(plan, self.twins, self.recorder, self.loop, rig.actions, rig.calls)
         self.rendered: set[int] = set()
 

@@ -55,3 +55,5 @@ def test_a_number_whose_name_speaks_of_no_table_is_any_row_of_ones_own(tmp_path:
     harvest = Harvest(tmp_path, FACTS, TWINS, TokenScanner(TWINS), lambda path: None)
     assert harvest.values("phrase_id", "A") == [1, 5] and harvest.values("phrase_id", "B") == [2, 6]
     assert harvest.values("history_id", "A") == [5]
+    sure = Harvest(tmp_path, FACTS, TWINS, TokenScanner(TWINS), lambda path: None, guess=False)
+    assert sure.values("phrase_id", "A") == [] and sure.values("history_id", "A") == [5]
