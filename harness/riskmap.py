@@ -71,7 +71,7 @@ class Lack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     dimension: str = ""
 
 
-class Documents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Documents(msgspec.Struct, frozen=True, kw_only=True):
     """What the bot's own documents say of the item: raw, dated, and never a verdict."""
 
     say: str = ""
