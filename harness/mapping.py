@@ -65,16 +65,18 @@ def astray(riskmap: RiskMap, facts: Facts) -> str:
     """Why no item of the map can be judged for this bot at all: none has a place under its name, or none of those is of
     its generation. Empty when some item can."""
     placed = [item for item in riskmap.items if facts.name in item.places]
+    if not riskmap.items:
+        return ""  # a run for requirements alone
     if not placed:
         spoken = sorted({name for item in riskmap.items for name in item.places})
         return (
-            f"no item of the risk map has a place for {facts.name!r}: the map speaks of: "
+            f"no risk item of this run has a place for {facts.name!r}: the map speaks of: "
             f"{', '.join(spoken) or 'no target at all'}; `places` is keyed by Facts.name"
         )
     if not _here(riskmap, facts):
         given = ", ".join(sorted({item.generation for item in placed}))
         return (
-            f"no item of the risk map with a place for {facts.name!r} is of its generation {facts.generation!r} "
+            f"no risk item of this run with a place for {facts.name!r} is of its generation {facts.generation!r} "
             f"(Facts.generation): the map says: {given}"
         )
     return ""

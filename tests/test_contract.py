@@ -127,7 +127,7 @@ def test_a_word_that_the_map_cannot_mean_is_told_with_those_it_can(
     [
         (
             lambda item: item.update(places={"tinny": [{}]}),
-            "no item of the risk map has a place for 'tiny': the map speaks of: tinny",
+            "no risk item of this run has a place for 'tiny': the map speaks of: tinny",
         ),
         (lambda item: item.update(generation="sass"), "is of its generation 'saas' (Facts.generation): the map "),
     ],
@@ -178,6 +178,7 @@ def test_what_was_met_what_is_lacking_and_another_bots_is_not_told() -> None:
     def told(*items: RiskItem) -> tuple[str, ...]:
         return mapping.unmet(RiskMap(items=items), facts, {("row", "notes"), ("file", "bot.GONE")}, {"api"})
 
+    assert mapping.astray(RiskMap(items=()), facts) == ""
     assert told(away, lacking, absent, other) == ()
     entry, surface = told(here, away)
     assert "a cell of here names the entry 'timer'" in entry
