@@ -9,7 +9,19 @@ from pathlib import Path
 
 import msgspec
 
-from harness import contract, contrast, mapping, pairs, requirement, sampling, soundness, strategies, topping, touring
+from harness import (
+    contract,
+    contrast,
+    mapping,
+    marking,
+    pairs,
+    requirement,
+    sampling,
+    soundness,
+    strategies,
+    topping,
+    touring,
+)
 from harness.confirm import confirm
 from harness.controls import try_control
 from harness.coverage import Coverage
@@ -341,6 +353,7 @@ class Campaign:
 
     def _confirm(self) -> None:
         contrast.settle(self)
+        marking.settle(self)
         left = confirm(self, self.profile.replays, self.times.confirming, self._confirmed, end=self.times.end)
         if left:
             message = f"the time was up with {left} of {len(self.found)} findings not replayed"

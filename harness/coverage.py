@@ -116,6 +116,6 @@ def _held(access: Access) -> bool:
 
 def _crossed(access: Access) -> bool:
     twin = _twin(access)
-    if access.op in FAILED or access.ambient not in ("-", twin):
+    if access.sink in ("row", "key", "file") or access.op in FAILED or access.ambient not in ("-", twin):
         return False
     return any(mark.label in TWINS and mark.label != twin for mark in access.marks)

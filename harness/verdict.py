@@ -197,8 +197,8 @@ def _carried(
     """The cell, no longer closed where a finding elsewhere brought the other's data there. An item that speaks of
     nothing but what comes out is open then. Of one that speaks of what is kept as well it cannot be told whether it
     would let anything through by itself."""
-    if cell.state != "closed" or cell.predicate != "apart":
-        return cell
+    if cell.state != "closed" or cell.predicate != "apart" or cell.sink not in SHOWN:
+        return cell  # of what is kept its owner is known, whatever it holds
     count = sum(
         n
         for reach, n in reached

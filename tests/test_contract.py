@@ -166,12 +166,12 @@ def test_what_was_met_what_is_lacking_and_another_bots_is_not_told() -> None:
     def item(name: str, generation: str, **more: Any) -> RiskItem:
         return RiskItem(
             id=name, group="", generation=generation, module="", defect="", mitigation="",
-            places={"bot": (met, lost)}, **{"cells": (Cell(sink="key", entry="timer"),), **more},
+            places={"bot": (met, lost)}, **{"cells": (Cell(sink="key", entry="timmer"),), **more},
         )  # fmt: skip
 
     here = item("here", "g")
     away = item("away", "old")
-    lacking = item("lacking", "g", lacks={"bot": (Lack(sink="key", entry="timer", why="it has none"),)})
+    lacking = item("lacking", "g", lacks={"bot": (Lack(sink="key", entry="timmer", why="it has none"),)})
     absent = item("absent", "g", cells=(Cell(sink="key", entry="api", predicate="absent"),))
     other = msgspec.structs.replace(here, id="other", places={"else": (lost,)})
 
@@ -181,7 +181,7 @@ def test_what_was_met_what_is_lacking_and_another_bots_is_not_told() -> None:
     assert mapping.astray(RiskMap(items=()), facts) == ""
     assert told(away, lacking, absent, other) == ()
     entry, surface = told(here, away)
-    assert "a cell of here names the entry 'timer'" in entry
+    assert "a cell of here names the entry 'timmer'" in entry
     assert surface.endswith(": key bot.GONE (here)")
 
 

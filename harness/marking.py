@@ -1,0 +1,82 @@
+"""The control of an interference: what shows once the other's words carry its mark is that leak, seen without one."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from harness.finding import Finding
+from harness.plan import Step
+from harness.pool import Pool
+from harness.rules.interference import RULE
+from harness.target import Target
+from harness.trace import Trace
+from harness.witness import Witnessed
+
+MARK = " {message}"
+"""What is added to a text that anybody might say."""
+
+
+class Ground(Protocol):
+    """What the control needs of a campaign: its findings so far, and how to play and judge."""
+
+    pool: Pool
+    target: Target
+    found: dict[str, Witnessed]
+
+    def judge(self, trace: Trace) -> list[Finding]:
+        """Findings of one trace."""
+
+
+def settle(ground: Ground) -> None:
+    """Play the plan of each interference with marked words. Where what is found then shows at the place where A
+    observed the difference, that finding stays, and the interference is one more plan of it."""
+    words = {
+        (action.entry, action.name): [name for name, kind in action.payload.items() if kind == "text"]
+        for action in ground.target.actions()
+    }
+    for fingerprint, witnessed in [(f, w) for f, w in ground.found.items() if w.finding.rule == RULE]:
+        plan = witnessed.plan
+        steps = tuple(_marked(step, words.get((step.entry, step.action), ())) for step in plan.steps)
+        if steps == plan.steps:
+            continue
+        plan = msgspec.structs.replace(plan, steps=steps)
+        trace = ground.pool.run(plan).trace
+        finding = _there(witnessed.finding, ground.judge(trace)) if trace is not None else None
+        if finding is None or trace is None:
+            continue
+        del ground.found[fingerprint]
+        known = ground.found.get(finding.fingerprint)
+        if known is not None:
+            known.met(finding, plan, trace)
+        else:
+            ground.found[finding.fingerprint] = Witnessed(
+                finding, plan, {finding.entry}, {finding.dimension}, trace=trace,
+                besides={(rule, plan.twins.dimension): plan for rule in finding.rules},
+            )  # fmt: skip
+
+
+def _marked(step: Step, names: list[str] | tuple[()]) -> Step:
+    said = {
+        name: step.payload[name] + MARK
+        for name in names
+        if isinstance(step.payload.get(name), str) and "{" not in step.payload[name]
+    }
+    return msgspec.structs.replace(step, payload={**step.payload, **said}) if said else step
+
+
+def _there(told: Finding, found: list[Finding]) -> Finding | None:
+    """The finding that shows where the other one was told."""
+    return next(
+        (
+            finding
+            for finding in found
+            if any((place.sink, place.surface, place.site) == _place(told) for place in finding.places)
+        ),
+        None,
+    )
+
+
+def _place(told: Finding) -> tuple[str, str, str]:
+    return told.places[0].sink, told.places[0].surface, told.places[0].site
