@@ -47,6 +47,13 @@ AFTER = (0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 8, 10, 13, 17, 22)
 CUTS = 0.2
 """Part of a plan's variants in which a step is cancelled at one of the waits that it was seen to have."""
 
+FIRST = 0.7
+"""Part of both that strikes the first step whom the other follows: who comes later has mostly come before, and had what
+it needs then."""
+
+DISTURBED = 0.25
+"""Part of the others in which something happens around the bot between two steps."""
+
 GAPS = (0.0, 0.0, 0.0, 0.0, 0.05, 0.4)
 
 SHARE = 0.6
@@ -181,6 +188,9 @@ class Explorer:
             if rng.random() < CUTS and (cut := broken_off(plan, choices, rng)) is not None:
                 self.tally.plans["cut"] += 1
                 yield self.lay(cut)
+            elif rng.random() < DISTURBED and (made := disturbed(plan, self.actions, rng)) is not None:
+                self.tally.plans["disturbed"] += 1
+                yield self.lay(made)
             elif how == "directed" and rivals:
                 self.tally.plans["directed"] += 1
                 yield self.lay(schedules.directed(plan, rivals, rng, self.tried, close))
@@ -204,13 +214,34 @@ def broken_off(plan: Plan, choices: Mapping[str, int], rng: random.Random) -> Pl
             waits[int(number)] = waits.get(int(number), 0) + count
     if not waits:
         return None
-    at = rng.choice(sorted(waits))
+    followed = [one for one in sorted(waits) if _followed(plan, one)]
+    at = followed[0] if followed and rng.random() < FIRST else rng.choice(sorted(waits))
     cancel = Step(entry="world", action="cancel", who=plan.steps[at].who, payload={"after": rng.randrange(waits[at])})
     after = list(plan.steps[at + 1 :])
     if after and rng.random() < 0.5:  # what was left behind is met by who comes afterwards, not by who is under way
         after[0] = msgspec.structs.replace(after[0], gap=max(after[0].gap, GAPS[-1]))
     # The numbers of later steps move along, and with them the lineages that a tape would name.
     return msgspec.structs.replace(plan, steps=(*plan.steps[: at + 1], cancel, *after), tape=())
+
+
+def disturbed(plan: Plan, actions: Sequence[Action], rng: random.Random) -> Plan | None:
+    """`plan` with something that the target lets happen around it right after one of its steps, to whoever took that;
+    None where it offers nothing of the kind. Whoever comes next may still come upon what was under way."""
+    world = [action for action in actions if action.entry == "world" and action.principal]
+    places = [index for index, step in enumerate(plan.steps) if step.who and step.entry != "world"]
+    if not world or not places:
+        return None
+    followed = [one for one in places if _followed(plan, one)]
+    at = followed[0] if followed and rng.random() < FIRST else rng.choice(places)
+    # Some moments later: at first the step before has not even begun.
+    happens = msgspec.structs.replace(_step(_weighted(world, rng), plan.steps[at].who, rng), gap=rng.choice(GAPS[-2:]))
+    return msgspec.structs.replace(plan, steps=(*plan.steps[: at + 1], happens, *plan.steps[at + 1 :]), tape=())
+
+
+def _followed(plan: Plan, at: int) -> bool:
+    """Whether the next step that somebody takes is the other's."""
+    after = next((step for step in plan.steps[at + 1 :] if step.who and step.entry != "world"), None)
+    return after is not None and after.who != plan.steps[at].who
 
 
 def contested(trace: Trace) -> dict[str, int]:
@@ -305,7 +336,7 @@ def _round(sent: Sequence[Action], ticks: Sequence[Action], around: set[str], rn
         rng.shuffle(steps)
     if ticks and rng.random() < 0.6:
         steps.insert(rng.randrange(len(steps) + 1), _step(rng.choice(ticks), None, rng))
-    if "cancel" in around and rng.random() < 0.8:
+    if "cancel" in around and rng.random() < 0.5:
         at = rng.choice([index for index, step in enumerate(steps) if step.who])
         steps.insert(
             at + 1,

@@ -176,6 +176,11 @@ def decide(
     missed = sorted(name for name, dead in killed.items() if not dead)
     if missed:
         return record("not_exercised", f"the planted fault {missed[0]} was not found, so silence proves nothing", cells)
+    named = msgspec.structs.replace(item, rules=(*item.rules, INTERFERENCE))
+    for fingerprint, finding in findings.items():
+        if finding.rule == INTERFERENCE and places_of(named, item.cells, finding, facts.name):
+            why = f"what one twin observes there depends on the other ({fingerprint}), by whichever code made it so"
+            return record("not_exercised", why, cells)
     return record("closed", "every cell reached, every control held, no rule fired", cells)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from fixtures.targets.reference import ReferenceTarget
 from harness.clock import VirtualClock
-from harness.exploring import ROUND, VARIANTS, Explorer, How, broken_off
+from harness.exploring import ROUND, VARIANTS, Explorer, How, broken_off, disturbed
 from harness.flow import Flow
 from harness.loop import IsolationLoop
 from harness.plan import Deviation, Plan, Step
@@ -49,6 +49,10 @@ def uncut(plan: Plan) -> tuple[Step, ...]:
     return tuple(step for step in plan.steps if step.action != "cancel")
 
 
+def sent(plan: Plan) -> list[tuple[object, ...]]:
+    return [(step.who, step.entry, step.action, step.payload) for step in plan.steps if step.entry != "world"]
+
+
 def ungapped(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(msgspec.structs.replace(step, gap=0.0) for step in steps)
 
@@ -61,12 +65,12 @@ def explored(count: int, how: How = "mixed", seed: int = 1, **more: Any) -> tupl
 
 
 def test_plans_are_played_in_order_first_and_then_under_schedules() -> None:
-    explorer, pool = explored(3 * ROUND)
+    explorer, pool = explored(6 * ROUND)
     plain = [plan for plan, choices in pool.asked if choices]
     rest = [plan for plan, choices in pool.asked if not choices]
     assert all(not plan.tape for plan in plain)
     assert sum(bool(plan.tape) for plan in rest) > len(rest) / 2
-    assert all(any(uncut(plan) in (base.steps, uncut(base)) for base in plain) for plan in rest)
+    assert all(any(sent(plan) == sent(base) for base in plain) for plan in rest), "the same is sent, whatever happens"
     assert sum(explorer.tally.plans.values()) >= 3 * ROUND
     told = explorer.tally.told()
     assert "uniform" in told and "pct depth d=" in told and "k=18 waits" in told
@@ -74,8 +78,8 @@ def test_plans_are_played_in_order_first_and_then_under_schedules() -> None:
 
 def test_each_kind_of_schedule_can_be_had_alone() -> None:
     assert set(explored(40, "fifo")[0].tally.plans) == {"fifo"}
-    assert set(explored(40, "uniform")[0].tally.plans) == {"fifo", "uniform", "cut"}
-    assert set(explored(40, "pct")[0].tally.plans) == {"fifo", "pct", "cut"}
+    assert set(explored(40, "uniform")[0].tally.plans) == {"fifo", "uniform", "cut", "disturbed"}
+    assert set(explored(40, "pct")[0].tally.plans) == {"fifo", "pct", "cut", "disturbed"}
     assert not any(plan.tape for plan, _ in explored(40, "fifo")[1].asked)
 
 
@@ -90,6 +94,19 @@ def test_a_step_is_cancelled_at_waits_that_it_was_seen_to_have() -> None:
     late = {step.gap for cut in drawn if cut for step in cut.steps if step.who == "B"}
     assert late == {0.0, 0.4}, "now and then who comes next begins when it is over"
     assert broken_off(plan, {"timer z": 40, "A.7 x": 1}, rng) is None
+
+
+def test_something_happens_to_whom_the_other_follows_some_moments_after_its_step() -> None:
+    steps = tuple(Step(entry="api", action="say", who=who) for who in "AAB")
+    world = [Action(entry="world", name=name) for name in ("drop", "clog")]
+    made = [disturbed(Plan(steps=steps), world, random.Random(seed)) for seed in range(60)]
+    happened = [(at, step) for plan in made if plan for at, step in enumerate(plan.steps) if step.entry == "world"]
+    assert {step.action for _, step in happened} == {"drop", "clog"} and all(step.gap > 0 for _, step in happened)
+    assert all(
+        plan is not None and plan.steps[at - 1].who == step.who for plan, (at, step) in zip(made, happened, strict=True)
+    )
+    assert sum(at == 2 for at, _ in happened) > 40, "rather between the two than anywhere else"
+    assert disturbed(Plan(steps=steps), [Action(entry="api", name="say")], random.Random(1)) is None
 
 
 def test_only_plans_that_reach_the_aim_get_schedules() -> None:

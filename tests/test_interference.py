@@ -225,7 +225,7 @@ RISKS = RiskMap(
     items=(
         RiskItem(
             id="reply", group="g", generation="saas", module="tests", cells=(Cell(sink="outbound", entry="api"),),
-            defect="d", mitigation="m", places={"tiny": (Pattern(surface="wire"),)},
+            defect="d", mitigation="m", places={"tiny": (Pattern(surface="wire"),)}, rules=("*", RULE),
         ),
     )
 )  # fmt: skip
@@ -240,6 +240,13 @@ def test_a_campaign_plays_some_plans_as_pairs_and_opens_the_item(tmp_path: Path)
     assert record.items[0].verdict == "open"
     assert record.soundness.pairs["plans"] >= 2 and record.soundness.pairs["differs"] >= 1
     assert any(event.kind == "violation" for event in finding.timeline)
+    # An item that does not say that it shows so is not open by it, but nothing vouches for it either.
+    silent = RiskMap(items=tuple(msgspec.structs.replace(item, rules=("*",)) for item in RISKS.items))
+    with Pool("tests.campaign_targets:CountingTarget", jobs=2) as tiny:
+        more = msgspec.structs.replace(few, plans=14)
+        record = Campaign(tiny, CountingTarget(), silent, more).run()
+    assert record.findings[0].items == () and record.items[0].verdict == "not_exercised"
+    assert "depends on the other" in record.items[0].why
     with Pool("tests.campaign_targets:SoundTarget", jobs=2) as tiny:
         record = Campaign(tiny, SoundTarget(), RISKS, few).run()
     assert record.findings == () and set(record.soundness.pairs) == {"plans", "equal"}

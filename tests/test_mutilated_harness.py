@@ -127,7 +127,7 @@ def trials() -> Iterator[Callable[[str], bool]]:
         yield found
 
 
-TRIED = 40
+TRIED = 60
 """Plans of the tour that a fault is tried on here."""
 
 PAIRED = 12

@@ -15,6 +15,7 @@ from fixtures.overlays import (
     _reference_hosts,
     _reference_learnt,
     _reference_mechanisms,
+    _reference_memos,
     _reference_moved,
     _reference_reach,
     reference,
@@ -38,7 +39,7 @@ MAP = riskmap.load(TARGET.risk_map())
 DEMANDS = MAP.demands("reference")
 MODULES = (
     _reference_context, _reference_areas, _reference_learnt, _reference_moved, _reference_hosts, _reference_mechanisms,
-    _reference_reach,
+    _reference_reach, _reference_memos,
 )  # fmt: skip
 FAULTS = [fault for module in MODULES for fault in module.FAULTS]
 
@@ -190,6 +191,7 @@ SHOWS: dict[str, tuple[str, ...]] = {
         "streams-for-nobody",
     ),
     "strangers": (
+        "action-to-the-last-chat",
         "unknown-key-as-default",
         "defaults-for-nobody",
         "open-to-strangers",
@@ -197,6 +199,8 @@ SHOWS: dict[str, tuple[str, ...]] = {
     "murmur": ("talk-of-the-process",),
     "broken": ("bundle-not-put-back",),
     "windows": (
+        "mood-around-the-function",
+        "phrase-in-a-generator",
         "query-built-once",
         "page-before-in-a-header",
         "page-of-the-last",
