@@ -88,8 +88,9 @@ def astray(riskmap: RiskMap, facts: Facts) -> str:
 def unmet(
     riskmap: RiskMap, facts: Facts, surfaces: Collection[tuple[str, str]], entries: Collection[str]
 ) -> tuple[str, ...]:
-    """What the map names and a run did not meet: surfaces that no access of `surfaces` (sink, surface) matches, entries
-    beside `entries`. What the map itself says to be lacking, or to be absent, is left out."""
+    """What the map names and a run did not meet: surfaces that no access of `surfaces` (sink, surface) matches, where
+    the item has no other on that sink either, and entries beside `entries`. What the map itself says to be lacking, or
+    to be absent, is left out."""
     places: list[str] = []
     lines: list[str] = []
     for item in _here(riskmap, facts):
@@ -99,8 +100,10 @@ def unmet(
         for pattern in item.places[facts.name]:
             if pattern.surface == "*" or pattern.sink in lacking:
                 continue
-            # What must never be written is rightly not there.
-            if sought & {pattern.sink, CONTEXT} and not _met(pattern, surfaces):
+            # What must never be written is rightly not there; beside a place that is met, another may be one where
+            # nothing should ever be.
+            alike = [other for other in item.places[facts.name] if other.sink == pattern.sink]
+            if sought & {pattern.sink, CONTEXT} and not any(_met(other, surfaces) for other in alike):
                 places.append(f"{pattern.sink} {pattern.surface} ({item.id})")
         for cell in item.cells:
             absent = any((lack.sink, lack.entry) == (cell.sink, cell.entry) for lack in lacks)

@@ -147,7 +147,7 @@ def test_a_surface_and_an_entry_that_nothing_had_are_told_in_the_report(
 ) -> None:
     def change(item: dict[str, Any]) -> None:
         if item["id"] == "wire-apart":
-            item["places"]["tiny"].append({"sink": "outbound", "surface": "wired"})
+            item["places"]["tiny"] = [{"sink": "outbound", "surface": "wired"}]
             item["cells"].append({"sink": "outbound", "entry": "apii"})
 
     with_map(monkeypatch, tmp_path, change)
@@ -180,6 +180,11 @@ def test_what_was_met_what_is_lacking_and_another_bots_is_not_told() -> None:
 
     assert mapping.astray(RiskMap(items=()), facts) == ""
     assert told(away, lacking, absent, other) == ()
+    beside = item("beside", "g", cells=(Cell(sink="row", entry="api"),))
+    nowhere = Pattern(sink="row", surface="elsewhere")
+    assert not any(
+        "elsewhere" in said for said in told(msgspec.structs.replace(beside, places={"bot": (met, nowhere)}))
+    )
     entry, surface = told(here, away)
     assert "a cell of here names the entry 'timmer'" in entry
     assert surface.endswith(": key bot.GONE (here)")
