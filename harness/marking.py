@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import msgspec
 
 from harness.finding import Finding
 from harness.plan import Step
-from harness.pool import Pool
 from harness.rules.interference import RULE
-from harness.target import Target
-from harness.trace import Trace
 from harness.witness import Witnessed
 
 MARK = " {message}"
 """What is added to a text that anybody might say."""
-
-
-class Ground(Protocol):
-    """What the control needs of a campaign: its findings so far, and how to play and judge."""
-
-    pool: Pool
-    target: Target
-    found: dict[str, Witnessed]
-
-    def judge(self, trace: Trace) -> list[Finding]:
-        """Findings of one trace."""
 
 
 def settle(ground: Ground) -> None:
@@ -57,7 +41,7 @@ def settle(ground: Ground) -> None:
             )  # fmt: skip
 
 
-def _marked(step: Step, names: list[str] | tuple[()]) -> Step:
+def _marked(step: Step, names: Sequence[str]) -> Step:
     said = {
         name: step.payload[name] + MARK
         for name in names
@@ -66,17 +50,12 @@ def _marked(step: Step, names: list[str] | tuple[()]) -> Step:
     return msgspec.structs.replace(step, payload={**step.payload, **said}) if said else step
 
 
-def _there(told: Finding, found: list[Finding]) -> Finding | None:
+def _there(told: Finding, found: Sequence[Finding]) -> Finding | None:
     """The finding that shows where the other one was told."""
-    return next(
-        (
-            finding
-            for finding in found
-            if any((place.sink, place.surface, place.site) == _place(told) for place in finding.places)
-        ),
-        None,
-    )
-
-
-def _place(told: Finding) -> tuple[str, str, str]:
-    return told.places[0].sink, told.places[0].surface, told.places[0].site
+    own = told.places[0]
+    for finding in found:
+        if any(
+            (place.sink, place.surface, place.site) == (own.sink, own.surface, own.site) for place in finding.places
+        ):
+            return finding
+    return None
