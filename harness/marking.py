@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
+from harness.contrast import Ground
 from harness.finding import Finding
 from harness.plan import Step
 from harness.rules.interference import RULE
@@ -53,9 +56,8 @@ def _marked(step: Step, names: Sequence[str]) -> Step:
 def _there(told: Finding, found: Sequence[Finding]) -> Finding | None:
     """The finding that shows where the other one was told."""
     own = told.places[0]
+    where = own.sink, own.surface, own.site
     for finding in found:
-        if any(
-            (place.sink, place.surface, place.site) == (own.sink, own.surface, own.site) for place in finding.places
-        ):
+        if any((place.sink, place.surface, place.site) == where for place in finding.places):
             return finding
     return None
