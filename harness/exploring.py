@@ -336,7 +336,7 @@ def _round(sent: Sequence[Action], ticks: Sequence[Action], around: set[str], rn
         rng.shuffle(steps)
     if ticks and rng.random() < 0.6:
         steps.insert(rng.randrange(len(steps) + 1), _step(rng.choice(ticks), None, rng))
-    if "cancel" in around and rng.random() < 0.5:
+    if "cancel" in around and rng.random() < 0.8:
         at = rng.choice([index for index, step in enumerate(steps) if step.who])
         steps.insert(
             at + 1,
