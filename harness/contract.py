@@ -3,6 +3,7 @@ facts that cannot be what they are meant to be. Each is one UsageError."""
 
 from __future__ import annotations
 
+import fnmatch
 import linecache
 import re
 import traceback
@@ -11,10 +12,13 @@ from typing import Any
 
 import msgspec
 
+from harness import riskmap, rules
 from harness import target as contract
 from harness.errors import IsolationError, UsageError, told
 from harness.hostile import FAMILIES
 from harness.principal import DIMENSION_FIELDS, PUBLIC
+from harness.riskmap import RiskMap
+from harness.rules.interference import RULE as INTERFERENCE
 from harness.target import Action, Facts, Overlay, Target
 from harness.trace import SINKS
 
@@ -38,6 +42,8 @@ def check(target: Target, spec: str) -> None:
         raise UsageError(f'{spec}.facts(): {wrong} (see {PAGE}, "Facts")')
     for name in DECLARATIONS:
         asked(target, spec, name)
+    for wrong in _misruled(riskmap.load(target.risk_map())):
+        raise UsageError(f"risk map {target.risk_map()}: {wrong}")
 
 
 def asked(target: Target, spec: str, method: str) -> Any:
@@ -104,6 +110,15 @@ def _wrong(facts: Facts) -> Iterator[str]:
         for value in given:
             if value not in known:
                 yield f"{name} holds {value!r}; known are: {', '.join(known)}"
+
+
+def _misruled(items: RiskMap) -> Iterator[str]:
+    """Globs of the map that are no rule's: nothing would ever open their item."""
+    known = (*rules.registry(), INTERFERENCE)
+    for item in items.items:
+        for glob in item.rules:
+            if not fnmatch.filter(known, glob):
+                yield f"item {item.id} shows by the rule {glob!r}, which there is not; rules are {', '.join(known)}"
 
 
 def _example(field: str) -> str:

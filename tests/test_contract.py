@@ -159,6 +159,14 @@ def test_a_surface_and_an_entry_that_nothing_had_are_told_in_the_report(
     assert not any("costing a plan" in reason for reason in report["verdict"]["reasons"])
 
 
+def test_an_item_that_shows_by_a_rule_there_is_not_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = json.loads(QuietTarget().risk_map().read_text("utf-8"))
+    made["items"][0]["rules"] = ["canary-*", "canary-flows"]
+    (tmp_path / "map.json").write_text(json.dumps(made), "utf-8")
+    monkeypatch.setattr(QuietTarget, "risk_map", lambda self: tmp_path / "map.json")
+    refused("'canary-flows'", made["items"][0]["id"], "canary-flow, shared-key", "interference")
+
+
 def test_what_was_met_what_is_lacking_and_another_bots_is_not_told() -> None:
     facts = Facts(name="bot", generation="g", packages=())
     met, lost = Pattern(sink="row", surface="no*", site="x.py:*"), Pattern(sink="key", surface="bot.GONE")
