@@ -26,7 +26,8 @@ CROSSING = "crossing"
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
     """Where a defect showed: sink, surface, the bot's frames (``path:function``, innermost first), the rule that said
-    so, the site as ``path:function``, on which entry, and by twins of which dimension."""
+    so, the site as ``path:function``, on which entry, by twins of which dimension, and which secrets of the other (by
+    slot) were seen there, where the rule tells."""
 
     sink: str
     surface: str
@@ -35,6 +36,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     site: str = ""
     entry: str = ""
     dimension: str = ""
+    holds: tuple[str, ...] = ()
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +48,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     defect covers and the fingerprint therefore leaves out: nothing, all surfaces of a sink (one function that reads
     several tables without scope), or all sinks as well (a flow let in without context). `family` stands in the
     fingerprint for the rule where several rules show one defect: which of them a run happens to meet, and which first,
-    must not rename it. `shows` are the further places it showed at, each with its rule.
+    must not rename it. `shows` are the further places it showed at, each with its rule; `holds` are the slots of the
+    secrets that were seen at its own, where the rule tells.
     `seqs` are the accesses that prove it, the violating one last. `stack` are the bot's frames at that access.
     `reaches` are the places (``sink surface``) where the same data, or the same flow, showed again later on.
     `stands_for` are the fingerprints of what a finding of a forged step was made from. `variant` says of a pair which
@@ -71,6 +74,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     spans: Literal["place", "surfaces", "sinks"] = "place"
     family: str = ""
     shows: tuple[Place, ...] = ()
+    holds: tuple[str, ...] = ()
     stands_for: tuple[str, ...] = ()
     variant: str = ""
 
@@ -87,7 +91,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     def places(self) -> tuple[Place, ...]:
         """Everywhere it showed, its own place first."""
         site = f"{self.site.file}:{self.site.function}"
-        own = Place(self.sink, self.surface, self.stack, self.rule, site, self.entry, self.dimension)
+        own = Place(self.sink, self.surface, self.stack, self.rule, site, self.entry, self.dimension, self.holds)
         return (own, *self.shows)
 
     @property
@@ -113,16 +117,17 @@ def merged(finding: Finding, other: Finding) -> Finding:
 def absorb(finding: Finding, other: Finding) -> Finding:
     """`finding`, which showed at the places of `other` as well and reaches what it does: the same defect, met again."""
     reaches = tuple(dict.fromkeys((*finding.reaches, *other.reaches)))[:CARRIED]
-    known = {_told_apart(finding, place) for place in finding.places}
-    more = []
+    places = {_told_apart(finding, place): place for place in finding.places}
     for place in other.places:
-        if (told := _told_apart(finding, place)) not in known:
-            known.add(told)
-            more.append(place)
-    shows = (*finding.shows, *more)[:PLACES]
-    if (shows, reaches) == (finding.shows, finding.reaches):
+        told = _told_apart(finding, place)
+        known = places.setdefault(told, place)
+        if not set(place.holds) <= set(known.holds):
+            places[told] = msgspec.structs.replace(known, holds=tuple(sorted({*known.holds, *place.holds})))
+    own, *others = places.values()
+    shows = tuple(others[:PLACES])
+    if (own.holds, shows, reaches) == (finding.holds, finding.shows, finding.reaches):
         return finding
-    return msgspec.structs.replace(finding, shows=shows, reaches=reaches)
+    return msgspec.structs.replace(finding, holds=own.holds, shows=shows, reaches=reaches)
 
 
 def _told_apart(finding: Finding, place: Place) -> tuple[str, ...]:

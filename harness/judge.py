@@ -141,7 +141,9 @@ def _held(findings: Sequence[Finding], evidence: Evidence) -> list[Finding]:
         if finding.rule == "canary-flow" and not stored:
             slots = set(evidence.slots(access, finding.source))
             for surface in _holding(kept, finding.source, slots):
-                place = Place("key", surface, (), finding.rule, "", finding.entry, finding.dimension)
+                place = Place(
+                    "key", surface, (), finding.rule, "", finding.entry, finding.dimension, tuple(sorted(slots))
+                )
                 finding = msgspec.structs.replace(finding, shows=(*finding.shows, place))
         told.append(finding)
     return told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -37,11 +37,14 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True, order=True, forbid_unknown
 
 class Pattern(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where an item lives in one bot. An access matches when its sink is `sink` (``*``: any), its surface matches
-    the glob `surface` and some frame of its stack (``path:function``) matches the glob `site`."""
+    the glob `surface` and some frame of its stack (``path:function``) matches the glob `site`. Where much passes
+    that is no matter of the item's (a prompt, a way out), `holds` are globs of the secrets it speaks of, by slot: a
+    finding there is the item's only when it showed one of them, or does not tell which it showed."""
 
     sink: str = "*"
     surface: str = "*"
     site: str = "*"
+    holds: tuple[str, ...] = ("*",)
 
     def matches(self, sink: str, surface: str, stack: Iterable[str]) -> bool:
         """Whether an access with these belongs to the pattern."""
@@ -50,6 +53,10 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if self.surface != "*" and not _glob(self.surface).match(surface):
             return False
         return self.site == "*" or any(self.stands_at(frame) for frame in stack)
+
+    def speaks_of(self, slots: Collection[str]) -> bool:
+        """Whether a place that showed the secrets of these slots (none: which is not known) may be meant."""
+        return not slots or any(fnmatch.filter(slots, glob) for glob in self.holds)
 
     def stands_at(self, frame: str) -> bool:
         """Whether the site is that frame's (``path:function``)."""

@@ -79,7 +79,9 @@ def _meant(pattern: Pattern, place: Place, contextual: bool) -> bool:
     """Whether the pattern means this place."""
     # Where the flow came from is what a missing context is about; what is met at rest is the matter of who met it.
     only_code = pattern.sink == "*" and pattern.surface == "*" and not contextual
-    return pattern.matches(place.sink, place.surface, (place.site,) if only_code else place.stack)
+    return pattern.speaks_of(place.holds) and pattern.matches(
+        place.sink, place.surface, (place.site,) if only_code else place.stack
+    )
 
 
 class Matcher:

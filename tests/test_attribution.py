@@ -10,7 +10,7 @@ import pytest
 from harness.judge import judge
 from harness.principal import TwinSpec
 from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
-from harness.trace import Access, Site, StepRecord
+from harness.trace import Access, Mark, Site, StepRecord
 from harness.verdict import attribute
 from tests.evidence_factory import FACTS, access, trace
 from tests.verdict_support import CONTEXT, LEAK, OWN, PLACE, ROW, findings, item, own
@@ -51,6 +51,27 @@ def test_attribution_counts_every_place_that_one_defect_shows_at() -> None:
     (leak,) = findings(LEAK, msgspec.structs.replace(LEAK, surface="people"))
     people = item(id="people", places={"bot": (Pattern(sink="row", surface="people"),)})
     assert attribute(leak, RiskMap(items=(item(id="one"), people)), "bot") == ("one", "people")
+
+
+def test_what_an_item_says_of_the_secrets_is_held_against_those_that_were_seen() -> None:
+    def sent(slot: str) -> Access:
+        made = access(sink="outbound", surface="api", op="write", new_owner="A")
+        return msgspec.structs.replace(made, marks=(Mark("B", slot),))
+
+    def speaks(name: str, *holds: str) -> RiskItem:
+        pattern = Pattern(sink="outbound", holds=holds) if holds else Pattern(sink="outbound")
+        return item(Cell(sink="outbound", entry="api"), id=name, places={"bot": (pattern,)})
+
+    riskmap = RiskMap(items=(speaks("any"), speaks("pictures", "picture*", "sticker"), speaks("words", "message")))
+    (words,) = findings(sent("message"))
+    (picture,) = findings(sent("picture"))
+    (both,) = findings(sent("message"), sent("sticker"))
+    (met,) = findings(LEAK)
+    assert attribute(words, riskmap, "bot") == ("any", "words")
+    assert attribute(picture, riskmap, "bot") == ("any", "pictures")
+    assert attribute(both, riskmap, "bot") == ("any", "pictures", "words")
+    # Whose row it is says nothing of what stood in it.
+    assert attribute(met, RiskMap(items=(item(places={"bot": (Pattern(holds=("picture",)),)}),)), "bot") == ("store",)
 
 
 def test_attribution_looks_at_callers_too() -> None:

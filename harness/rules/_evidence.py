@@ -170,10 +170,11 @@ class Evidence:
         cause: str = "",
         spans: Literal["place", "surfaces", "sinks"] = "place",
         family: str = "",
+        holds: tuple[str, ...] = (),
     ) -> Finding:
         """A finding whose violating access is `access`; `earlier` are the accesses that lead to it, `cause`
         names the defect where it is not the code that met it, `spans` what it covers, `family` the rules that may show
-        it (see `Finding`)."""
+        it, `holds` the secrets seen there (see `Finding`)."""
         return Finding(
             rule=rule,
             sink=access.sink,
@@ -191,11 +192,13 @@ class Evidence:
             cause=cause,
             spans=spans,
             family=family,
+            holds=holds,
         )
 
     def crossing(
-        self, rule: str, access: Access, source: Label | None, observer: Label | None, message: str, *earlier: int
-    ) -> Finding:
+        self, rule: str, access: Access, source: Label | None, observer: Label | None, message: str, *earlier: int,
+        holds: tuple[str, ...] = (),
+    ) -> Finding:  # fmt: skip
         """A finding that somebody meets at rest what is another's: one defect, whichever rules show it and whether it
         is read, changed or deleted. It is the container's where that is in memory; the place's where nothing there
         tells the twins apart; else it is that of the code that went past what does, over all tables, and over all
@@ -210,7 +213,7 @@ class Evidence:
             cause = "|".join((access.site.file, access.site.function, access.surface.rpartition("/")[0]))
         return self.finding(
             rule, access, source, observer, message, *earlier,
-            cause=cause, spans=spans, family=CROSSING,
+            cause=cause, spans=spans, family=CROSSING, holds=holds,
         )  # fmt: skip
 
 
@@ -225,10 +228,14 @@ def spanned(access: Access) -> Literal["place", "surfaces"]:
     return "surfaces" if access.sink == "row" else "place"
 
 
-def other_marks(access: Access, label: Label) -> list[str]:
-    """Slots of canaries in the access that belong to the other twin, ``slot (encoding)``, in order."""
-    found = [m for m in access.marks if m.label in TWINS and m.label != label]
-    return [m.slot if m.encoding == "plain" else f"{m.slot} ({m.encoding})" for m in found]
+def other_marks(access: Access, label: Label) -> list[Mark]:
+    """Canaries in the access that belong to the other twin, in order."""
+    return [m for m in access.marks if m.label in TWINS and m.label != label]
+
+
+def slots_of(marks: Iterable[Mark]) -> tuple[str, ...]:
+    """The slots of the secrets that marks are of, each once."""
+    return tuple(sorted({mark.slot for mark in marks}))
 
 
 def has_mark(access: Access, label: Label) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.finding import Finding
-from harness.rules._evidence import TWINS, Evidence, other_marks, place, spanned
+from harness.rules._evidence import TWINS, Evidence, other_marks, place, slots_of, spanned
 from harness.trace import Access
 
 
@@ -15,16 +15,19 @@ def canary_flow(evidence: Evidence) -> Iterator[Finding]:
         holder = _holder(evidence, access)
         if holder is None:
             continue
-        slots = other_marks(access, holder)
-        if not slots:
+        marks = other_marks(access, holder)
+        if not marks:
             continue
         source = "B" if holder == "A" else "A"
-        message = f"{source}'s {', '.join(slots[:4])} stands in {place(access)} of {holder}"
+        told = [m.slot if m.encoding == "plain" else f"{m.slot} ({m.encoding})" for m in marks[:4]]
+        message = f"{source}'s {', '.join(told)} stands in {place(access)} of {holder}"
         if access.sink == "key" or (access.op in ("read", "iterate") and access.sink in ("row", "file")):
-            yield evidence.crossing("canary-flow", access, source, holder, message)
+            yield evidence.crossing("canary-flow", access, source, holder, message, holds=slots_of(marks))
         else:
             # What one writes with the other's token in it is the writing code's matter, wherever it puts it.
-            yield evidence.finding("canary-flow", access, source, holder, message, spans=spanned(access))
+            yield evidence.finding(
+                "canary-flow", access, source, holder, message, spans=spanned(access), holds=slots_of(marks)
+            )
 
 
 def _changed_in_place(access: Access, flow: str | None) -> bool:
