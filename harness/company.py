@@ -11,7 +11,7 @@ from itertools import product
 
 from harness.impostors import plain, wait
 from harness.plan import Plan, Step
-from harness.principal import BYSTANDER, Label, TwinSpec
+from harness.principal import BYSTANDER, TWINS, Label, TwinSpec
 from harness.target import Action
 
 TOGETHER = 6
@@ -43,7 +43,7 @@ def standing_by(actions: Sequence[Action]) -> list[Plan]:
             payload, gap = plain(action), ARRIVAL if action is group[0] else 0.05
             steps += [Step(entry=action.entry, action=action.name, who=who, payload=payload, gap=gap) for who in order]
             steps.append(wait(3))
-        again = [step for step in steps if step.who in ("A", "B")]
+        again = [step for step in steps if step.who in TWINS]
         found.append(_plan(turn, way, (*steps, *reversed(again), wait(5), *_own(alone[turn % 2 :: 2]))))
     return found
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from itertools import islice
 
 from harness.plan import Plan
+from harness.principal import TWINS
 from harness.record import OverlayRecord
-from harness.rules._evidence import TWINS, Evidence
+from harness.rules._evidence import Evidence
 from harness.target import Overlay
 from harness.trace import Trace
 from harness.trials import PORTION, Ground, candidates, reseeded

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from harness.principal import SHARED
+from harness.principal import SHARED, TWINS
 from harness.record import MatrixCell
-from harness.rules._evidence import TWINS
 from harness.trace import FAILED, Access, Trace
 
 

@@ -7,10 +7,10 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from harness.finding import CARRIED, Finding, Place, absorb, merged
-from harness.principal import MISSING
+from harness.principal import MISSING, TWINS
 from harness.riskmap import Demand
 from harness.rules import forged, registry
-from harness.rules._evidence import TWINS, Evidence, container
+from harness.rules._evidence import Evidence, container
 from harness.target import Facts
 from harness.trace import Access, Trace
 

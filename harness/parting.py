@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.finding import Finding
-from harness.principal import MISSING, SHARED, Label
+from harness.principal import MISSING, SHARED, TWINS, Label
 from harness.record import ProvenanceRecord
 from harness.trace import Access, Origin, Site, Trace
 
 RULES = ("context-missing", "context-mismatch")
 """Findings of these rules are told with their provenance."""
-
-TWINS = ("A", "B")
 
 _MADE = {
     "task": "task {} is created", "timer": "timer {} is set", "callback": "callback {} is handed to the loop",

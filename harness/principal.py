@@ -15,6 +15,9 @@ Label = str
 `=` the tenant both belong to, and nothing that tells them apart;
 `?` an identity that is none of the twins'."""
 
+TWINS: tuple[Label, Label] = ("A", "B")
+"""The two whose isolation is judged."""
+
 MISSING: Label = "-"
 SHARED: Label = "="
 STRANGER: Label = "?"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from harness.failures import Failures
 from harness.flow import FLOW, identity
 from harness.placing import place
-from harness.principal import MISSING, SHARED, Label, Twins
+from harness.principal import MISSING, SHARED, TWINS, Label, Twins
 from harness.trace import Access, Fault, Mark, Site
 
 TEXT_KEPT = 400
@@ -121,7 +121,7 @@ class Recorder:
         """The principal whom the running code works for: the one of the bot's own context, if that is a twin, else the
         step's. `ambient`: what `ambient()` said a moment ago, where the caller has asked."""
         ambient = ambient or self.ambient()
-        return ambient if ambient in ("A", "B") else FLOW.get().actor
+        return ambient if ambient in TWINS else FLOW.get().actor
 
     def acting(self) -> str:
         """Whom the running code acts for, as the name of its random stream: the step in its own task; elsewhere the
@@ -130,7 +130,7 @@ class Recorder:
         if flow.actor is not None and flow.depth == 0:
             return flow.lineage
         label = self.ambient()
-        if label not in ("A", "B"):
+        if label not in TWINS:
             return flow.lineage
         task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
         coro = task.get_coro() if task is not None else None

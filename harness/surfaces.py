@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 import msgspec
 
+from harness.principal import TWINS
 from harness.record import UnclaimedRecord
 from harness.riskmap import RiskItem
-from harness.rules._evidence import TWINS, Evidence
+from harness.rules._evidence import Evidence
 from harness.target import Facts
 from harness.trace import Access, Site, Trace
 

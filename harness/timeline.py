@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.finding import Finding
+from harness.principal import TWINS
 from harness.record import TimelineEvent
 from harness.trace import Access, Trace
 
@@ -26,7 +27,7 @@ def timeline(trace: Trace, finding: Finding) -> tuple[TimelineEvent, ...]:
     for access in trace.accesses[: last + 1]:
         if not _matters(access, finding):
             continue
-        lane = access.actor or (access.ambient if access.ambient in ("A", "B") else "-")
+        lane = access.actor or (access.ambient if access.ambient in TWINS else "-")
         if former is not None and lane != former:
             text = f"the loop goes on with {lane if lane != '-' else 'the bot itself'}"
             events.append((access.seq, 1, TimelineEvent(lane=lane, kind="switch", at=access.time, text=text)))

@@ -9,10 +9,9 @@ import msgspec
 
 from harness.coverage import Coverage, Reach
 from harness.finding import Finding, Place
-from harness.principal import DIMENSION_FIELDS, MISSING
+from harness.principal import DIMENSION_FIELDS, MISSING, TWINS
 from harness.record import CellRecord, ItemRecord, VerdictName
 from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
-from harness.rules._evidence import TWINS
 from harness.rules._scope import coarsest
 from harness.rules.forged import RULE as FORGED
 from harness.rules.interference import RULE as INTERFERENCE

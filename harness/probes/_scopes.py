@@ -12,7 +12,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from harness.flow import Flow, identity
-from harness.principal import Label
+from harness.principal import TWINS, Label
 from harness.probes._attrs import Watched
 from harness.probes._carriers import namespace, put
 from harness.probes._cells import Ledger
@@ -25,7 +25,6 @@ from harness.trace import Mark
 _MISSING: Any = object()
 _FIRST, _SECOND = itemgetter(0), itemgetter(1)
 _ASSIGNED = re.compile(r"^([A-Za-z_]\w*)\s*(?::[^=\n]+)?=(?!=)", re.MULTILINE)
-TWINS = ("A", "B")
 LARGEST = 2000
 """Containers above this many elements are compared by length only."""
 REPORTED = 20

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness import recorder as _recorder
 from harness.flow import Flow
-from harness.principal import Label
+from harness.principal import TWINS, Label
 from harness.probes import _heaps
 from harness.probes._cells import Ledger, OwnerOfKey
 from harness.probes._lru import LruPatch
@@ -80,7 +80,7 @@ class KeyProbe:
             return
         labels: set[Label] = set()
         for access in recorder.accesses[self._seen :]:
-            label = access.ambient if access.ambient in ("A", "B") else access.actor
+            label = access.ambient if access.ambient in TWINS else access.actor
             if label is not None:
                 labels.add(label)
                 self._flows[label] = Flow(access.lineage, access.step, label, access.entry, depth=1)

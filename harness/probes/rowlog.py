@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from harness.principal import Label
+from harness.principal import TWINS, Label
 from harness.probes.connection import Link
 from harness.probes.images import RowEvent, settle
 from harness.probes.predicates import asked
@@ -269,7 +269,7 @@ class RowLog:
                 del identity["platform"]
             self._labels[told] = recorder.label(identity)
         label = self._labels[told]
-        if label in ("A", "B") or self._tells(recorder, names):
+        if label in TWINS or self._tells(recorder, names):
             return label, "columns"
         # No column tells these twins apart: all that is known is who wrote the row first.
         return self._writers.get((table.name, key)), "first-writer"

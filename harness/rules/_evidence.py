@@ -9,13 +9,11 @@ from typing import Literal
 import msgspec
 
 from harness.finding import CROSSING, Finding
-from harness.principal import BYSTANDER, MISSING, Label
+from harness.principal import BYSTANDER, MISSING, TWINS, Label
 from harness.riskmap import Demand
 from harness.rules._scope import Scope
 from harness.target import Facts, Region
 from harness.trace import Access, Mark, Trace
-
-TWINS = ("A", "B")
 
 UNTOLD = "tells nobody apart"
 """The cause where a place (a table, a file) says by nothing whose what it holds is: the defect is the place's,

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness.principal import DIMENSION_FIELDS, NESTING
+from harness.principal import DIMENSION_FIELDS, NESTING, TWINS
 from harness.riskmap import Demand
 from harness.target import Facts
 from harness.trace import Access, Mark, Trace
-
-TWINS = ("A", "B")
 
 BY_RIGHT = {
     "T": ("platform",),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.finding import Finding
-from harness.rules._evidence import TWINS, Evidence, other_marks, place, slots_of, spanned
+from harness.principal import TWINS
+from harness.rules._evidence import Evidence, other_marks, place, slots_of, spanned
 from harness.trace import Access
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.finding import Finding
-from harness.principal import Label
-from harness.rules._evidence import TWINS, Evidence, has_mark
+from harness.principal import TWINS, Label
+from harness.rules._evidence import Evidence, has_mark
 from harness.trace import Access
 
 

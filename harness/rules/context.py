@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Literal
 
 from harness.finding import Finding
-from harness.principal import MISSING
-from harness.rules._evidence import TWINS, Evidence, container, has_mark, place
+from harness.principal import MISSING, TWINS
+from harness.rules._evidence import Evidence, container, has_mark, place
 from harness.trace import FAILED, Access
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.finding import Finding
-from harness.rules._evidence import TWINS, Evidence, place
+from harness.principal import TWINS
+from harness.rules._evidence import Evidence, place
 
 
 def default_fallback(evidence: Evidence) -> Iterator[Finding]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.finding import Finding
-from harness.rules._evidence import TWINS, Evidence, has_mark, passes, place, wiped
+from harness.principal import TWINS
+from harness.rules._evidence import Evidence, has_mark, passes, place, wiped
 from harness.rules.unscoped import explained
 from harness.trace import Access
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from harness.finding import Finding
-from harness.rules._evidence import TWINS, Evidence, has_mark, place
+from harness.principal import TWINS
+from harness.rules._evidence import Evidence, has_mark, place
 from harness.trace import FAILED, Access, StepRecord
 
 RULE = "forged-identity"

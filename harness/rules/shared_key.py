@@ -6,7 +6,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 from harness.finding import Finding
-from harness.rules._evidence import TWINS, Claim, Evidence, has_mark, passes, place, wiped
+from harness.principal import TWINS
+from harness.rules._evidence import Claim, Evidence, has_mark, passes, place, wiped
 from harness.trace import FAILED, Access
 
 

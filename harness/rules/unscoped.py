@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.finding import Finding
-from harness.principal import DIMENSION_FIELDS
-from harness.rules._evidence import TWINS, Evidence
+from harness.principal import DIMENSION_FIELDS, TWINS
+from harness.rules._evidence import Evidence
 from harness.trace import Access
 
 VERBS = {"read": "reads", "write": "changes", "delete": "deletes"}
