@@ -1,4 +1,4 @@
-"""The control of an interference: what shows once the other's words carry its mark is that leak, seen without one."""
+"""The control of an interference: what shows once the other's words carry its mark, and only then, is that leak."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ MARK = " {message}"
 
 
 def settle(ground: Ground) -> None:
-    """Play the plan of each interference with marked words. Where what is found then shows at the place where A
-    observed the difference, that finding stays, and the interference is one more plan of it."""
+    """Play the plan of each interference with marked words. Where what is found then, and not with the words as they
+    were, shows at the place where A observed the difference, that finding stays, and the interference is one more plan
+    of it."""
     words = {
         (action.entry, action.name): [name for name, kind in action.payload.items() if kind == "text"]
         for action in ground.target.actions()
@@ -29,17 +30,21 @@ def settle(ground: Ground) -> None:
         if steps == plan.steps:
             continue
         plan = msgspec.structs.replace(plan, steps=steps)
-        trace = ground.pool.run(plan).trace
-        finding = _there(witnessed.finding, ground.judge(trace)) if trace is not None else None
-        if finding is None or trace is None:
+        marked, plain = ground.pool.run(plan).trace, ground.pool.run(witnessed.plan).trace
+        if marked is None or plain is None:
+            continue
+        # What unmarked words show as well is another leak, that happens to come out at the same place.
+        without = {finding.fingerprint for finding in ground.judge(plain)}
+        finding = _there(witnessed.finding, [f for f in ground.judge(marked) if f.fingerprint not in without])
+        if finding is None:
             continue
         del ground.found[fingerprint]
         known = ground.found.get(finding.fingerprint)
         if known is not None:
-            known.met(finding, plan, trace)
+            known.met(finding, plan, marked)
         else:
             ground.found[finding.fingerprint] = Witnessed(
-                finding, plan, {finding.entry}, {finding.dimension}, trace=trace,
+                finding, plan, {finding.entry}, {finding.dimension}, trace=marked,
                 besides={(rule, plan.twins.dimension): plan for rule in finding.rules},
             )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -12,6 +12,7 @@ from harness.plan import Plan, Step
 from harness.pool import Outcome
 from harness.rules.interference import RULE
 from harness.target import Action
+from harness.trace import Trace
 from harness.witness import Witnessed
 from tests.evidence_factory import access, trace
 from tests.verdict_support import LEAK, findings
@@ -20,9 +21,9 @@ SAID = Step(entry="api", action="say", who="B", payload={"text": "hello", "loud"
 
 
 class Ground:
-    """A campaign whose bot hands on what is said only where `leaks`; what was played is kept."""
+    """A campaign whose bot hands on the words of the plans that `leaks` says; what was played is kept."""
 
-    def __init__(self, leaks: bool) -> None:
+    def __init__(self, leaks: Literal["marked", "all", "none"]) -> None:
         (leak,) = findings(LEAK)
         self.leak = leak
         self.leaks = leaks
@@ -37,27 +38,35 @@ class Ground:
 
     def run(self, plan: Plan) -> Outcome:
         self.played.append(plan)
-        return Outcome(plan=plan, status="ok", trace=trace(access()))
+        made = msgspec.structs.replace(trace(access()), plan=plan.steps[0].payload["text"])
+        return Outcome(plan=plan, status="ok", trace=made)
 
-    def judge(self, made: object) -> list[Finding]:
-        return [self.leak] if self.leaks else []
+    def judge(self, made: Trace) -> list[Finding]:
+        marked = made.plan != SAID.payload["text"]
+        return [self.leak] if self.leaks == "all" or (self.leaks == "marked" and marked) else []
 
 
 def test_it_is_one_more_plan_of_the_leak_that_marks_show() -> None:
-    ground = Ground(leaks=True)
+    ground = Ground(leaks="marked")
     marking.settle(ground)
     assert list(ground.found) == [ground.leak.fingerprint]
     assert [step.payload for step in ground.played[0].steps] == [{"text": "hello {message}", "loud": "yes"}]
 
 
 def test_it_stays_where_marks_show_nothing_there() -> None:
-    ground = Ground(leaks=False)
+    ground = Ground(leaks="none")
     marking.settle(ground)
-    assert list(ground.found) == ["felt"] and len(ground.played) == 1
+    assert list(ground.found) == ["felt"]
+
+
+def test_it_stays_beside_what_shows_there_without_marks_too() -> None:
+    ground = Ground(leaks="all")
+    marking.settle(ground)
+    assert list(ground.found) == ["felt"]
 
 
 def test_words_that_were_marked_are_not_played_again() -> None:
-    ground = Ground(leaks=True)
+    ground = Ground(leaks="marked")
     marked = msgspec.structs.replace(SAID, payload={"text": "{message}", "loud": "yes"})
     ground.found["felt"].plan = Plan(steps=(marked,))
     marking.settle(ground)
