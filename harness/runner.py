@@ -217,7 +217,7 @@ class _Run:
 
     async def _main(self) -> None:
         with self.recorder.muted():
-            self.target.enter(self.folder, self.twins, RecorderWatch(self.recorder))
+            self.target.enter(self.folder, self.twins, RecorderWatch(self.recorder, self.patcher))
             furnish(self.target, self.plan.before)
             self._overlay()
         boot = self.loop.spawn(self.target.start(), Flow("boot", entry="start"), "boot")

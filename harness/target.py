@@ -140,6 +140,8 @@ class Patcher:
     def __init__(self, adopt: Callable[[Any, Any], None] = lambda value, former: None) -> None:
         self._adopt = adopt
         self._undo: list[tuple[Any, str, Any, bool]] = []
+        self.bound: list[tuple[Any, str, Any]] = []
+        """What was set: the object, the attribute, the value. In order; empty once it was undone."""
 
     def set(self, holder: Any, name: str, value: Any) -> Any:
         """Set `holder.name` to `value`; returns the former value. Raises AttributeError when there is none."""
@@ -148,11 +150,13 @@ class Patcher:
         former = getattr(holder, name)
         self._adopt(value, former)
         self._undo.append((holder, name, own, own is missing))
+        self.bound.append((holder, name, value))
         setattr(holder, name, value)
         return former
 
     def undo(self) -> None:
         """Take back every patch, last first."""
+        self.bound.clear()
         while self._undo:
             holder, name, own, absent = self._undo.pop()
             if absent:
@@ -232,6 +236,10 @@ class Watch(Protocol):
     def refused(self, sink: str, surface: str, reason: str) -> None:
         """The bot itself would not touch a place (a table, a config section) for want of the right context. No probe
         sees that, since nothing happens; but it is what tells a place that refuses from one that nobody tries."""
+
+    def overlaid(self) -> Sequence[tuple[Any, str, Any]]:
+        """What overlays have set in this plan: object, attribute, value. A target that puts the bot's memory back when
+        it restarts sets it again, since a restart changes no code."""
 
 
 class Target(Protocol):

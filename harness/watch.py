@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.recorder import Recorder
+from harness.target import Patcher
 
 
 class RecorderWatch:
-    """Implements `harness.target.Watch` on a recorder."""
+    """Implements `harness.target.Watch` on a recorder, and on the patcher by which overlays were applied."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, patcher: Patcher | None = None) -> None:
         self._recorder = recorder
+        self._patcher = patcher
 
     def config(
         self,
@@ -75,3 +77,7 @@ class RecorderWatch:
         recorder = self._recorder
         if recorder.listening:
             recorder.access(sink, "refuse", surface, "", detail={"reason": reason[: recorder.kept]})
+
+    def overlaid(self) -> Sequence[tuple[Any, str, Any]]:
+        """What overlays have set; see `Watch.overlaid`."""
+        return tuple(self._patcher.bound) if self._patcher is not None else ()

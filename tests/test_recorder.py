@@ -15,6 +15,7 @@ from harness.flow import FLOW, Flow
 from harness.principal import TwinSpec
 from harness.recorder import MAX_FRAMES, Recorder, current
 from harness.scanner import TokenScanner
+from harness.target import Patcher
 from harness.trace import Mark, Site
 from harness.watch import RecorderWatch
 
@@ -252,3 +253,19 @@ def test_a_number_of_the_process_default_is_nobodys(bench: Bench, level: str, ow
     planted = TWINS.b.numbers["config.agent"]
     RecorderWatch(bench.recorder).config("chat", "limit", planted, level=level, overridden=True, slot="config.agent")
     assert "".join(mark.label for mark in bench.recorder.accesses[-1].marks) == owner
+
+
+def test_a_target_is_told_what_overlays_have_set_as_long_as_they_stand(bench: Bench) -> None:
+    class Bot:
+        first = 1
+
+    patcher = Patcher()
+    watch = RecorderWatch(bench.recorder, patcher)
+    bot = Bot()
+    patcher.set(Bot, "first", 2)
+    patcher.set(bot, "first", 3)
+    assert watch.overlaid() == ((Bot, "first", 2), (bot, "first", 3))
+    vars(bot).clear()  # the bot forgets it, and is set right by the target
+    bot.first = 3
+    patcher.undo()
+    assert watch.overlaid() == () and bot.first == 1
