@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -71,6 +72,21 @@ def built(spec: str, root: Path | None, db_root: Path | None) -> Target:
     if lacking:
         raise UsageError(f"{spec!r} is no target: it lacks {', '.join(lacking)} (required; see docs/drive-your-bot.md)")
     return made
+
+
+def overlays_named(target: Target, called: str, globs: Sequence[str]) -> tuple[str, ...]:
+    """Names of the target's overlays that match one of the globs, each once: in the order of the globs, then in the
+    target's (`called`: how it was given). Raises UsageError when one matches none."""
+    known = [overlay.name for overlay in target.overlays()]
+    found: dict[str, None] = {}
+    for glob in globs:
+        matching = fnmatch.filter(known, glob)
+        if not matching:
+            raise UsageError(
+                f"target {called} has no overlay {glob!r}; `isolation overlays --list --target {called}` names them"
+            )
+        found.update(dict.fromkeys(matching))
+    return tuple(found)
 
 
 def _imported(module: str) -> ModuleType:

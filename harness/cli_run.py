@@ -35,7 +35,6 @@ from harness.pool import Pool
 from harness.profiles import PROFILES, Profile, Progress
 from harness.record import RunRecord
 from harness.resuming import Options, Session
-from harness.target import Target
 
 FAIL_ON = ("new", "open", "uncovered")
 CHANGED_PLANS = 40
@@ -75,7 +74,12 @@ isolation run --resume report                        after Ctrl-C: the same run,
 @click.option(
     "--changed", "revision", help="Only items whose module, or what it imports, changed since this git revision."
 )
-@click.option("--overlay", "overlays", multiple=True, help="Apply this overlay in every plan (repeat for several).")
+@click.option(
+    "--overlay",
+    "overlays",
+    multiple=True,
+    help="Apply this overlay (or all that match: 'fix-*') in every plan (repeat for several).",
+)
 @click.option("--jobs", type=click.IntRange(1), help="Plans at a time (default: the number of cores).")
 @click.option("--no-fork", is_flag=True, help="One long-lived process instead of a fork for each plan.")
 @click.option("--baseline", "baseline_file", type=PATH, help="Leaks accepted by name (see `isolation baseline`).")
@@ -172,12 +176,12 @@ def _path(text: str | None) -> Path | None:
 def _run(options: Options, out: Path, session: Session | None, redact: bool) -> None:
     reporting.check_formats(options.formats)
     target_name, root, db_root = options.target_name, _path(options.root), _path(options.db_root)
-    profile, overlays = options.profile, options.overlays
+    profile = options.profile
     waivers = baseline.load(Path(options.baseline_file)) if options.baseline_file else ()
     spec = catalogue.target_spec(target_name)
     target = catalogue.make_target(spec, root, db_root)
     version = contract.asked(target, spec, "version")
-    check_overlays(target, target_name, overlays)
+    overlays = catalogue.overlays_named(target, target_name, options.overlays)
     chosen = select(target, options.pattern, options.revision, root, db_root)
     for line in chosen.lines:
         click.echo(line)
@@ -255,17 +259,6 @@ def _memory(
         resuming.end(out)
         return None
     return resuming.begin(out, options, version, started)
-
-
-def check_overlays(target: Target, target_name: str, overlays: tuple[str, ...]) -> None:
-    """Raise UsageError when one of these is unknown."""
-    known = {overlay.name for overlay in target.overlays()}
-    for name in overlays:
-        if name not in known:
-            raise UsageError(
-                f"target {target_name} has no overlay {name!r}; `isolation overlays --list --target {target_name}` "
-                "names them"
-            )
 
 
 def profile_of(name: str, plans: int | None, quick: bool = False) -> Profile:

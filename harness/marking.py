@@ -9,7 +9,9 @@ import msgspec
 from harness.contrast import Ground
 from harness.finding import Finding
 from harness.plan import Step
+from harness.rules._evidence import has_mark
 from harness.rules.interference import RULE
+from harness.trace import Trace
 from harness.witness import Witnessed
 
 MARK = " {message}"
@@ -17,9 +19,8 @@ MARK = " {message}"
 
 
 def settle(ground: Ground) -> None:
-    """Play the plan of each interference with marked words. Where what is found then, and not with the words as they
-    were, shows at the place where A observed the difference, that finding stays, and the interference is one more plan
-    of it."""
+    """Play the plan of each interference with marked words. Where what A observed carries the mark then, and did not
+    with the words as they were, the finding that shows it stays, and the interference is one more plan of it."""
     words = {
         (action.entry, action.name): [name for name, kind in action.payload.items() if kind == "text"]
         for action in ground.target.actions()
@@ -33,9 +34,10 @@ def settle(ground: Ground) -> None:
         marked, plain = ground.pool.run(plan).trace, ground.pool.run(witnessed.plan).trace
         if marked is None or plain is None:
             continue
-        # What unmarked words show as well is another leak, that happens to come out at the same place.
-        without = {finding.fingerprint for finding in ground.judge(plain)}
-        finding = _there(witnessed.finding, [f for f in ground.judge(marked) if f.fingerprint not in without])
+        # Where the mark of another word was before, that is another leak, which comes out at the same place.
+        told = witnessed.finding
+        carried = _carries(told, marked) and not _carries(told, plain)
+        finding = _there(told, ground.judge(marked)) if carried else None
         if finding is None:
             continue
         del ground.found[fingerprint]
@@ -56,6 +58,16 @@ def _marked(step: Step, names: Sequence[str]) -> Step:
         if isinstance(step.payload.get(name), str) and "{" not in step.payload[name]
     }
     return msgspec.structs.replace(step, payload={**step.payload, **said}) if said else step
+
+
+def _carries(told: Finding, trace: Trace) -> bool:
+    """Whether what A observed in that step, at that place, carries a mark of the other's."""
+    own = told.places[0]
+    return any(
+        (access.sink, access.surface, access.step) == (own.sink, own.surface, told.step)
+        and has_mark(access, told.source)
+        for access in trace.accesses
+    )
 
 
 def _there(told: Finding, found: Sequence[Finding]) -> Finding | None:

@@ -44,7 +44,7 @@ OPTIONS = {
     "isolation-minutes": ("end the campaign after so many minutes, booting and shrinking included", ""),
     "isolation-seed": ("seed of the campaign", "0"),
     "isolation-items": ("only risk items whose id matches this glob", "*"),
-    "isolation-overlays": ("overlays to apply in every plan, separated by commas", ""),
+    "isolation-overlays": ("overlays to apply in every plan, names or globs, separated by commas", ""),
     "isolation-baseline": ("file of accepted leaks (see `isolation baseline`)", ""),
     "isolation-out": ("folder for the report and the witnesses", ""),
 }
@@ -154,10 +154,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     try:
         _, target = _target(metafunc.config)
-        known = {overlay.name for overlay in target.overlays()}
-        for name in _overlays(metafunc.config):
-            if name not in known:
-                raise pytest.UsageError(f"the target has no overlay {name!r}; `isolation overlays --list` names them")
+        _overlays(metafunc.config, target)
         chosen = riskmap.load(target.risk_map()).select(_option(metafunc.config, "isolation-items"))
         asked = requirement.beside(target.risk_map())
     except IsolationError as error:
@@ -166,8 +163,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(name, [one.id for one in (chosen.items if name == ITEM else asked)])
 
 
-def _overlays(config: pytest.Config) -> tuple[str, ...]:
-    return tuple(name.strip() for name in _option(config, "isolation-overlays").split(",") if name.strip())
+def _overlays(config: pytest.Config, target: Target) -> tuple[str, ...]:
+    globs = [glob.strip() for glob in _option(config, "isolation-overlays").split(",") if glob.strip()]
+    return catalogue.overlays_named(target, _option(config, "target"), globs)
 
 
 @pytest.fixture(scope="session")
@@ -250,7 +248,7 @@ def _campaign(config: pytest.Config, wanted: set[tuple[str, str]]) -> _Kept:
             profile_name=profile_name,
             seed=int(_option(config, "isolation-seed")),
             minutes=_minutes(config),
-            overlays=_overlays(config),
+            overlays=_overlays(config, target),
             keep=keep,
             requirements=asked,
         )

@@ -280,3 +280,9 @@ def _until(process: subprocess.Popen[str], text: str) -> None:
         if text in line:
             return
     raise AssertionError(f"the process ended without saying {text!r}")
+
+
+def test_overlays_are_named_by_a_glob_too(tmp_path: Path) -> None:
+    done = isolation("run", *FAST, "--overlay", "noth*", "--overlay", "nothing", "--out", tmp_path / "out")
+    assert report_of(tmp_path / "out")["run"]["overlays"] == ["nothing"]
+    assert done.exit_code == 0

@@ -12,7 +12,7 @@ from harness.plan import Plan, Step
 from harness.pool import Outcome
 from harness.rules.interference import RULE
 from harness.target import Action
-from harness.trace import Trace
+from harness.trace import Mark, Trace
 from harness.witness import Witnessed
 from tests.evidence_factory import access, trace
 from tests.verdict_support import LEAK, findings
@@ -38,12 +38,14 @@ class Ground:
 
     def run(self, plan: Plan) -> Outcome:
         self.played.append(plan)
-        made = msgspec.structs.replace(trace(access()), plan=plan.steps[0].payload["text"])
-        return Outcome(plan=plan, status="ok", trace=made)
+        shown = self.leaks == "all" or (self.leaks == "marked" and plan.steps[0] != SAID)
+        observed = msgspec.structs.replace(
+            LEAK, step=self.leak.step, marks=(Mark(self.leak.source, "message"),) * shown
+        )
+        return Outcome(plan=plan, status="ok", trace=trace(observed))
 
     def judge(self, made: Trace) -> list[Finding]:
-        marked = made.plan != SAID.payload["text"]
-        return [self.leak] if self.leaks == "all" or (self.leaks == "marked" and marked) else []
+        return [self.leak] if made.accesses[0].marks else []
 
 
 def test_it_is_one_more_plan_of_the_leak_that_marks_show() -> None:
