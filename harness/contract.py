@@ -17,10 +17,12 @@ from harness import target as contract
 from harness.errors import IsolationError, UsageError, told
 from harness.hostile import FAMILIES
 from harness.principal import DIMENSION_FIELDS, PUBLIC
-from harness.riskmap import RiskMap
+from harness.riskmap import CONTEXT, RiskMap
+from harness.rules.forged import RULE as FORGED
 from harness.rules.interference import RULE as INTERFERENCE
 from harness.target import Action, Facts, Overlay, Target
 from harness.trace import SINKS
+from harness.verdict import CONTEXT_RULES
 
 DECLARATIONS = ("actions", "risk_map", "overlays")
 """What a target says beside `facts` before anything of its bot is imported."""
@@ -113,12 +115,19 @@ def _wrong(facts: Facts) -> Iterator[str]:
 
 
 def _misruled(items: RiskMap) -> Iterator[str]:
-    """Globs of the map that are no rule's: nothing would ever open their item."""
+    """Globs of the map that are no rule's, and claims about contexts that none of the item's rules can break: nothing
+    would ever open them."""
     known = (*rules.registry(), INTERFERENCE)
     for item in items.items:
         for glob in item.rules:
             if not fnmatch.filter(known, glob):
                 yield f"item {item.id} shows by the rule {glob!r}, which there is not; rules are {', '.join(known)}"
+        speaking = {rule for glob in item.rules for rule in fnmatch.filter(known, glob)}
+        if any(cell.sink == CONTEXT for cell in item.cells) and speaking.isdisjoint((*CONTEXT_RULES, FORGED)):
+            yield (
+                f"item {item.id} has a cell on the context, but none of its rules speaks of contexts "
+                f"({', '.join(sorted((*CONTEXT_RULES, FORGED)))})"
+            )
 
 
 def _example(field: str) -> str:

@@ -165,6 +165,9 @@ def test_an_item_that_shows_by_a_rule_there_is_not_is_told(tmp_path: Path, monke
     (tmp_path / "map.json").write_text(json.dumps(made), "utf-8")
     monkeypatch.setattr(QuietTarget, "risk_map", lambda self: tmp_path / "map.json")
     refused("'canary-flows'", made["items"][0]["id"], "canary-flow, shared-key", "interference")
+    made["items"][0] |= {"rules": ["foreign-*"], "cells": [{"sink": "context", "entry": "api"}]}
+    (tmp_path / "map.json").write_text(json.dumps(made), "utf-8")
+    refused(made["items"][0]["id"], "cell on the context", "context-mismatch, context-missing, forged-identity")
 
 
 def test_what_was_met_what_is_lacking_and_another_bots_is_not_told() -> None:
