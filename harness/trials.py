@@ -37,7 +37,7 @@ PATIENCE = 24
 DOUBTS = 4
 """Findings of a portion that are looked for without the fault, where plain code is known to show them on some plan."""
 
-BESIDE = 16
+BESIDE = 8
 """Findings that are not a fix's own and are played under it to see that they stay."""
 
 
