@@ -27,7 +27,7 @@ class Profile(msgspec.Struct, frozen=True):
 
 PROFILES = {
     "quick": Profile(plans=150, seconds=60, replays=3, overlays=False, pairs=10),
-    "ci": Profile(plans=1200, seconds=170, replays=10, overlays=True, confirming=100, trying=220, pairs=60),
+    "ci": Profile(plans=1200, seconds=170, replays=10, overlays=True, confirming=100, trying=200, pairs=30),
     "nightly": Profile(plans=12000, seconds=1100, replays=10, overlays=True, confirming=450, trying=1800, pairs=600),
 }
 
