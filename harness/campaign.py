@@ -45,7 +45,7 @@ from harness.surfaces import Surfaces
 from harness.target import Overlay, Target, states_of
 from harness.topping import Topping
 from harness.trace import Fault, Trace
-from harness.trials import try_fault, try_fix
+from harness.trials import OutOfTime, try_fault, try_fix
 from harness.verdict import attribute
 from harness.witness import Witnessed
 
@@ -99,6 +99,7 @@ class Campaign:
         self.started = datetime.datetime.now(datetime.UTC)
         self.times = shared_out(profile, None if minutes is None else max(0.0, minutes * 60 - pool.ready.seconds))
         # Where one process plays all plans, what it keeps from the first of a pair would tell in the second.
+        self.trials_end = self.times.end
         self.reserved = self.times.plans * PAIRING if pool.fork and profile.pairs else 0.0
         self.coverage = Coverage()
         self.topping = Topping(riskmap, self.facts)
@@ -375,18 +376,25 @@ class Campaign:
         """Faults must be found by the rule they name; fixes must make their findings vanish and nothing else. With
         `small` the witness of each kill is shrunk; with `shares` a fixed sample is tried of what `only` matches and is
         of these `kinds`."""
-        late = min(self.watch.elapsed() + self.times.trying, self.times.end)
+        self.trials_end = min(self.watch.elapsed() + self.times.trying, self.times.end)
         matching = [o for o in self.target.overlays() if o.kind in kinds and fnmatch.fnmatchcase(o.name, only)]
         chosen = sampling.ordered(sampling.sample(matching, shares))
         self.progress.total = len(chosen)
         for index, overlay in enumerate(chosen):
-            if self.watch.elapsed() > late:
+            try:
+                if self.late():
+                    raise OutOfTime
+                self.overlay_records.append(self._tried(overlay, tour, small))
+            except OutOfTime:
                 message = f"the time was up with {len(chosen) - index} of {len(chosen)} overlays not tried"
                 self._error("overlays", message, "", False)
                 break
-            self.overlay_records.append(self._tried(overlay, tour, small))
             self.progress.plans += 1
             self.report(self.progress)
+
+    def late(self) -> bool:
+        """Whether the time for trials of overlays is up."""
+        return self.watch.elapsed() > self.trials_end
 
     def _tried(self, overlay: Overlay, tour: Sequence[Plan], small: bool) -> OverlayRecord:
         if overlay.kind == "control":

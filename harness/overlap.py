@@ -62,9 +62,11 @@ def hunt(
     within: int = WITHIN,
     small: bool = True,
     tick: Callable[[], None] = lambda: None,
+    late: Callable[[], bool] = lambda: False,
 ) -> Hunt:
-    """Explore under `overlay` until a finding speaks of it that the same plan does not show without. Schedules are
-    drawn only for plans in which both twins touch what its `overlap` names. `tick` is called after every plan."""
+    """Explore under `overlay` until a finding speaks of it that the same plan does not show without, or it is `late`.
+    Schedules are drawn only for plans in which both twins touch what its `overlap` names. `tick` is called after every
+    plan."""
     explorer = Explorer(
         actions, seed, how=how, states=states_of(ground.target)[:2], overlays=(overlay.name,),
         answers=ground.facts.answers,
@@ -79,9 +81,9 @@ def hunt(
             a for a in trace.accesses if a.actor and a.step >= 0 and fnmatch.fnmatchcase(a.surface, overlay.overlap)
         ]
 
-    while count < within:
+    while count < within and not late():
         # Nothing else can be played while plans are under way: those end first.
-        for outcome in explorer.play(ground.pool, within - count, aim=near, stop=lambda: bool(hits)):
+        for outcome in explorer.play(ground.pool, within - count, aim=near, stop=lambda: bool(hits) or late()):
             count += 1
             tick()
             for finding in ground.judge(outcome.trace) if outcome.trace is not None else ():

@@ -41,6 +41,10 @@ BESIDE = 8
 """Findings that are not a fix's own and are played under it to see that they stay."""
 
 
+class OutOfTime(Exception):
+    """The time for trials was up before this one was decided either way."""
+
+
 class Ground(Protocol):
     """What a trial needs of the campaign it belongs to: what plain code showed, and how to play and judge."""
 
@@ -69,13 +73,17 @@ class Ground(Protocol):
     def items_of(self, finding: Finding) -> tuple[str, ...]:
         """Ids of the risk items that the finding belongs to."""
 
+    def late(self) -> bool:
+        """Whether the time for trials is up."""
+
     def shows(self, fingerprint: str, plans: Sequence[Plan], rule: str) -> list[bool]:
         """Of each plan, whether it shows the finding, by that rule."""
 
 
 def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: bool) -> OverlayRecord:
     """Whether the fault is found on some plan of the tour by the rule it names, which plain code does not show. With
-    `small` the witness is shrunk. A fault of order is hunted for on explored plans instead."""
+    `small` the witness is shrunk. A fault of order is hunted for on explored plans instead. Raises OutOfTime when it is
+    late before anything was found."""
     if overlay.overlap:
         return _hunted(ground, overlay, small)
     paired = overlay.rule == RULE
@@ -89,6 +97,8 @@ def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: boo
             tally.hits += [one for one in leaky[:DOUBTS] if not _without(ground, *one)]
         if tally.done():
             break
+        if not tally.hits and ground.late():
+            raise OutOfTime
     if tally.hits and not tally.right:
         between = _Tally(ground, overlay)
         _tried(ground, overlay, list(_between_others(ground, overlay, tally)), between)
@@ -180,13 +190,16 @@ def _without(ground: Ground, plan: Plan, finding: Finding, rule: str) -> bool:
 
 def _hunted(ground: Ground, overlay: Overlay, small: bool) -> OverlayRecord:
     ended = hunt(
-        ground, overlay, ground.target.actions(), ground.seed, within=WITHIN if small else BOUND, small=small
+        ground, overlay, ground.target.actions(), ground.seed, within=WITHIN if small else BOUND, small=small,
+        late=ground.late,
     )  # fmt: skip
     if ended.finding is not None:
         opens = ground.items_of(ended.finding)
         return _overlay_record(
             overlay, True, True, ended.finding.message, ended.plan, plans=ended.plans, opens=opens
         )  # fmt: skip
+    if ground.late():
+        raise OutOfTime
     detail = f"instead: {'; '.join(ended.instead[:4])}" if ended.instead else "nothing was found"
     detail += f" in {ended.plans} explored plans"
     return _overlay_record(overlay, bool(ended.instead), False, detail, plans=ended.plans)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
+import pytest
 
 from harness.confirm import confirm
 from harness.finding import Finding
@@ -19,7 +20,7 @@ from harness.principal import TwinSpec
 from harness.riskmap import Cell, RiskItem, RiskMap
 from harness.target import Overlay
 from harness.trace import Access, Site, Trace
-from harness.trials import PATIENCE, PORTION, try_fault, try_fix
+from harness.trials import PATIENCE, PORTION, OutOfTime, try_fault, try_fix
 from harness.witness import Witnessed
 from tests.evidence_factory import FACTS, TWINS, access, trace
 
@@ -78,6 +79,9 @@ class Ground:
 
     def judge(self, made: Trace) -> list[Finding]:
         return judge(made, FACTS)
+
+    def late(self) -> bool:
+        return False
 
     def items_of(self, finding: Finding) -> tuple[str, ...]:
         return (finding.key,)
@@ -245,6 +249,23 @@ def test_a_kill_that_belongs_to_the_items_of_the_fault_is_looked_for_beyond_one_
     assert (made.right_rule, made.opens, made.plans) == (True, ("astray",), 1), "found all the same"
     anything = overlay("fault", "foreign-read")
     assert try_fault(Ground(Two()), anything, [plan("quiet"), plan("astray"), plan("mine")], False).plans == 2
+
+
+class Late(Ground):
+    """A campaign whose time for trials is up."""
+
+    def late(self) -> bool:
+        return True
+
+
+def test_a_fault_that_the_time_runs_out_on_is_neither_found_nor_missed() -> None:
+    fault = overlay("fault", "foreign-read")
+    early = [plan("read", *["quiet"] * n) for n in range(PORTION + 1)]
+    tour = [plan(*["quiet"] * n) for n in range(PORTION)] + [plan("read", *["quiet"] * PORTION)]
+    assert try_fault(Ground(Played()), fault, tour, False).right_rule
+    assert try_fault(Late(Played()), fault, early, False).right_rule
+    with pytest.raises(OutOfTime):
+        try_fault(Late(Played()), fault, tour, False)
 
 
 def test_a_kill_that_is_not_of_the_items_is_looked_for_past_the_first_portion_and_then_no_further() -> None:
