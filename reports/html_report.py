@@ -65,6 +65,7 @@ def render(report: dict[str, Any]) -> str:
         measured=contradictions.measured,
         hardness=words.hardness(report["soundness"]),
         astray=words.astray(report["soundness"]),
+        untested=words.untested(report["items"], report["soundness"]),
         rests={item["id"]: _rests(item, report["soundness"]) for item in report["items"]},
         overlays={overlay["name"]: overlay for overlay in report["soundness"]["overlays"]},
         words=words,

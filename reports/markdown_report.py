@@ -254,6 +254,7 @@ def _soundness(report: dict[str, Any]) -> str:
         f"{words.plural(sound['clean_plans'], 'plan')} without a finding"
         + ("" if sound["bound95"] is None else f" (95 % bound {sound['bound95']:.2%} a plan)"),
         *filter(None, [_text(words.hardness(sound)), _text(words.astray(sound))]),
+        *filter(None, [_text(words.untested(report["items"], sound))]),
         words.pairs(sound.get("pairs", {})),
         *filter(None, [words.confirmed(report["findings"], sound["overlays"])]),
     ]

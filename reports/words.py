@@ -245,6 +245,18 @@ def astray(sound: Mapping[str, Any]) -> str:
     return f"{plural(len(names), 'fault')} found by what belongs to none of the items planted for: {', '.join(names)}"
 
 
+def untested(items: Sequence[Mapping[str, Any]], sound: Mapping[str, Any]) -> str:
+    """Items that read closed though no planted fault that stands for them was found in this run; empty where there are
+    none, and in a run that planted nothing."""
+    found = {name for one in sound["overlays"] if one["right_rule"] for name in one["items"] if one["kind"] == "fault"}
+    names = [item["id"] for item in items if item["verdict"] == "closed" and item["id"] not in found]
+    if not names or not sound["faults"]:
+        return ""
+    return (
+        f"{plural(len(names), 'item')} closed without a planted fault of that kind being tried here: {', '.join(names)}"
+    )
+
+
 def confirmed(findings: Sequence[Mapping[str, Any]], overlays: Sequence[Mapping[str, Any]]) -> str:
     """How many findings a change of the bot's code closed, so that they are more than a rule's opinion."""
     fixes = sum(overlay["kind"] == "fix" for overlay in overlays)

@@ -148,6 +148,23 @@ def test_markdown_names_every_finding_and_what_was_not_tried_before_it_leaves_an
     assert "<summary>How far the harness can be believed" in text
 
 
+def test_what_closed_without_a_planted_fault_is_named_where_faults_were_planted(tmp_path: Path) -> None:
+    record = make_record()
+    closed = {item.id for item in record.items if item.verdict == "closed"}
+    tried = sorted(closed)[0]
+    fault = msgspec.structs.replace(record.soundness.overlays[0], name="fault-tried", items=(tried,))
+
+    def told(*overlays: OverlayRecord) -> tuple[str, str]:
+        sound = msgspec.structs.replace(record.soundness, overlays=overlays, faults=len(overlays))
+        report = model.from_record(msgspec.structs.replace(record, soundness=sound))
+        return markdown_report.render(report), html_report.write(report, tmp_path).read_text("utf-8")
+
+    said = f"{len(closed) - 1} items closed without a planted fault of that kind being tried here: "
+    for text in told(fault):
+        assert said in text and tried not in text.partition(said)[2].partition("\n")[0]
+    assert not any("without a planted fault" in text for text in told())
+
+
 def test_a_finding_of_no_single_place_names_none() -> None:
     record = make_record()
     nowhere = [msgspec.structs.replace(f, site=Site("", 0, "")) for f in record.findings]
