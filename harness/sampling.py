@@ -11,7 +11,7 @@ Shares = Mapping[str, int]
 
 KINDS = ("fault", "control", "fix")
 
-SAMPLES: Mapping[str, Shares] = {"ci": {"fault": 40, "control": 6, "fix": 6}}
+SAMPLES: Mapping[str, Shares] = {"ci": {"fault": 40, "control": 4, "fix": 6}}
 """How many overlays of each kind a profile tries at most; profiles that are not named try all."""
 
 

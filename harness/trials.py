@@ -25,7 +25,7 @@ from harness.target import Facts, Overlay, Target
 from harness.trace import Trace
 from harness.witness import Witnessed
 
-BOUND = 250
+BOUND = 300
 """Explored plans that a fault of order gets in a campaign, where it is one trial of many."""
 
 PORTION = 24
