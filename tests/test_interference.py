@@ -184,6 +184,9 @@ class Ground:
     def judge(self, trace: Trace) -> list[Finding]:
         return of(trace)
 
+    def late(self) -> bool:
+        return False
+
     def items_of(self, finding: Finding) -> tuple[str, ...]:
         return ()
 
