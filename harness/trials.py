@@ -91,14 +91,16 @@ def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: boo
     chosen = iter(ground.pairing.both_ways(tour)) if paired else candidates(ground, overlay, tour)
     tally = _Tally(ground, overlay)
     while plans := [reseeded(plan, ground.seed, overlay) for plan in islice(chosen, PORTION)]:
+        if tally.count and ground.late():
+            if tally.hits:
+                break
+            raise OutOfTime
         leaky = _tried(ground, overlay, plans, tally)
         # Plain code that leaks there in some other way need not do so on this plan.
         if not tally.hits:
             tally.hits += [one for one in leaky[:DOUBTS] if not _without(ground, *one)]
         if tally.done():
             break
-        if not tally.hits and ground.late():
-            raise OutOfTime
     if tally.hits and not tally.right:
         between = _Tally(ground, overlay)
         _tried(ground, overlay, list(_between_others(ground, overlay, tally)), between)
@@ -189,16 +191,16 @@ def _without(ground: Ground, plan: Plan, finding: Finding, rule: str) -> bool:
 
 
 def _hunted(ground: Ground, overlay: Overlay, small: bool) -> OverlayRecord:
+    within = WITHIN if small else BOUND
     ended = hunt(
-        ground, overlay, ground.target.actions(), ground.seed, within=WITHIN if small else BOUND, small=small,
-        late=ground.late,
+        ground, overlay, ground.target.actions(), ground.seed, within=within, small=small, late=ground.late
     )  # fmt: skip
     if ended.finding is not None:
         opens = ground.items_of(ended.finding)
         return _overlay_record(
             overlay, True, True, ended.finding.message, ended.plan, plans=ended.plans, opens=opens
         )  # fmt: skip
-    if ground.late():
+    if ended.plans < within:
         raise OutOfTime
     detail = f"instead: {'; '.join(ended.instead[:4])}" if ended.instead else "nothing was found"
     detail += f" in {ended.plans} explored plans"
