@@ -88,3 +88,14 @@ def write_witnesses(record: RunRecord, folder: Path) -> None:
             rule=finding.rule, message=finding.message, plan=Plan.from_json(record.witnesses[finding.fingerprint]),
         )  # fmt: skip
         save(made, folder / "witnesses")
+
+
+def write_kills(record: RunRecord, folder: Path) -> None:
+    """One file a fault that was found, ``folder/kills/<overlay>.json``: a witness under its overlay."""
+    for made in record.soundness.overlays:
+        if made.witness:
+            killed = Witness(
+                fingerprint=made.fingerprint, target=record.run.target, target_version=record.run.target_version,
+                rule=made.rule, message=made.detail, plan=Plan.from_json(made.witness),
+            )  # fmt: skip
+            save(killed, folder / "kills", made.name)

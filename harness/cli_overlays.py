@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from harness import catalogue, contract, hardness, reporting, riskmap, standing, touring
-from harness.assembling import write_witnesses
+from harness.assembling import write_kills, write_witnesses
 from harness.campaign import Campaign
 from harness.cli_common import INTERRUPTED, PATH, Interrupt, Ticker, examples, fail, replay_command, target_options
 from harness.cli_schedules import Field, compare
@@ -79,7 +79,7 @@ isolation overlays --schedules fifo --schedules uniform --schedules pct --seeds 
 @click.option(
     "--out",
     type=PATH,
-    help="Folder for the report and the witnesses of the kills; with --schedules for the table, schedules.json.",
+    help="Folder for the report and, in kills, a witness of each fault found; with --schedules for schedules.json.",
 )
 @click.option("--uncovered", is_flag=True, help="Name the risk items no fault stands for, and why; run nothing.")
 def overlays(
@@ -185,9 +185,7 @@ def _write(campaign: Campaign, out: Path, target_name: str, root: Path | None, d
     roots = [Path(found) for found in campaign.pool.ready.roots]
     reporting.write(reporting.make(record, roots=roots, replay=hint), out)
     write_witnesses(record, out)
-    for made in record.soundness.overlays:
-        if made.witness:
-            (out / f"{made.name}.json").write_text(made.witness, encoding="utf-8")
+    write_kills(record, out)
 
 
 def _summed_up(campaign: Campaign, records: Sequence[OverlayRecord], known: int) -> list[str]:

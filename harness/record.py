@@ -159,7 +159,7 @@ class OverlayRecord(msgspec.Struct, frozen=True, kw_only=True):
     it names (the fix left everything else as it was). Of a control: both twins reached it; no rule spoke. `closes` are
     the findings of a fix that vanished under it. `plans` were played under the overlay until it was decided (as pairs
     where the rule holds runs against each other); `opens` are the items that the finding which killed a fault belongs
-    to."""
+    to, `fingerprint` is that finding's, and `witness` the plan, as JSON, that shows it."""
 
     name: str
     kind: str
@@ -174,6 +174,7 @@ class OverlayRecord(msgspec.Struct, frozen=True, kw_only=True):
     closes: tuple[str, ...] = ()
     plans: int = 0
     opens: tuple[str, ...] = ()
+    fingerprint: str = ""
 
 
 class Soundness(msgspec.Struct, frozen=True, kw_only=True):

@@ -59,15 +59,15 @@ class Replayed(msgspec.Struct):
 
 
 def gather(paths: Sequence[Path]) -> list[Witness]:
-    """The witnesses of files and folders (of a report's folder, those beside it), each once. Raises UsageError where
-    there is none, or where they are not all of one target."""
+    """The witnesses of files and folders (of a report's folder, those of its findings and of faults that were planted),
+    each once. Raises UsageError where there is none, or where they are not all of one target."""
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            folder = path / "witnesses" if (path / "witnesses").is_dir() else path
-            found = sorted(folder.glob("*.json"))
+            folders = [inner for inner in (path / "witnesses", path / "kills") if inner.is_dir()] or [path]
+            found = [file for folder in folders for file in sorted(folder.glob("*.json"))]
             if not found:
-                raise UsageError(f"there is no witness in {folder}; give a witness file or a report's folder")
+                raise UsageError(f"there is no witness in {folders[0]}; give a witness file or a report's folder")
             files += found
         else:
             files.append(path)

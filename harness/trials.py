@@ -113,8 +113,7 @@ def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: boo
     count = next((at for at, one in enumerate(tally.plans, 1) if one == plan), tally.count)
     if small:
         plan, _ = shrink(plan, lambda tried: ground.shows(finding.fingerprint, tried, rule))
-    opens = ground.items_of(finding)
-    return _overlay_record(overlay, True, True, finding.message, plan, plans=count, opens=opens)
+    return _killed(ground, overlay, finding, plan, count)
 
 
 Hit = tuple[Plan, Finding, str]
@@ -195,11 +194,8 @@ def _hunted(ground: Ground, overlay: Overlay, small: bool) -> OverlayRecord:
     ended = hunt(
         ground, overlay, ground.target.actions(), ground.seed, within=within, small=small, late=ground.late
     )  # fmt: skip
-    if ended.finding is not None:
-        opens = ground.items_of(ended.finding)
-        return _overlay_record(
-            overlay, True, True, ended.finding.message, ended.plan, plans=ended.plans, opens=opens
-        )  # fmt: skip
+    if ended.finding is not None and ended.plan is not None:
+        return _killed(ground, overlay, ended.finding, ended.plan, ended.plans)
     if ended.plans < within:
         raise OutOfTime
     detail = f"instead: {'; '.join(ended.instead[:4])}" if ended.instead else "nothing was found"
@@ -311,12 +307,16 @@ def _witnesses(witnessed: Witnessed) -> list[Plan]:
     return list({plan.digest(): plan for plan in (witnessed.plan, *others)}.values())
 
 
-def _overlay_record(
-    overlay: Overlay, killed: bool, right: bool, detail: str, plan: Plan | None = None,
-    *, plans: int = 0, opens: tuple[str, ...] = (),
-) -> OverlayRecord:  # fmt: skip
+def _killed(ground: Ground, overlay: Overlay, finding: Finding, plan: Plan, plans: int) -> OverlayRecord:
+    made = _overlay_record(overlay, True, True, finding.message, plans=plans)
+    return msgspec.structs.replace(
+        made, witness=plan.to_json().decode(), steps=len(plan.steps), deviations=len(plan.tape),
+        opens=ground.items_of(finding), fingerprint=finding.fingerprint,
+    )  # fmt: skip
+
+
+def _overlay_record(overlay: Overlay, killed: bool, right: bool, detail: str, *, plans: int = 0) -> OverlayRecord:
     return OverlayRecord(
         name=overlay.name, kind=overlay.kind, rule=overlay.rule, items=overlay.items, killed=killed, right_rule=right,
-        detail=detail, witness=plan.to_json().decode() if plan else "", steps=len(plan.steps) if plan else 0,
-        deviations=len(plan.tape) if plan else 0, plans=plans, opens=opens,
+        detail=detail, plans=plans,
     )  # fmt: skip

@@ -72,9 +72,9 @@ def load(path: Path) -> Witness:
     return witness
 
 
-def save(witness: Witness, folder: Path) -> Path:
-    """Write ``folder/<fingerprint>.json`` and return its path."""
+def save(witness: Witness, folder: Path, name: str = "") -> Path:
+    """Write ``folder/<name>.json``, named after the fingerprint where no name is given, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{witness.fingerprint}.json"
+    path = folder / f"{name or witness.fingerprint}.json"
     path.write_bytes(msgspec.json.format(msgspec.json.encode(witness, order="sorted"), indent=1) + b"\n")
     return path

@@ -44,7 +44,9 @@ def test_a_killed_overlay_exits_0_and_leaves_its_witness(tmp_path: Path) -> None
     done = isolation("overlays", *TARGET, "--only", "last-*", "--plans", "2", "--out", tmp_path)
     assert done.exit_code == 0, done.output
     assert "1 of 1 overlays as they should be" in done.stdout
-    assert json.loads((tmp_path / "last-text.json").read_text())["overlays"] == ["last-text"]
+    assert json.loads((tmp_path / "kills" / "last-text.json").read_text())["plan"]["overlays"] == ["last-text"]
+    again = isolation("replay", tmp_path, *TARGET)
+    assert again.exit_code == 1, again.output
 
 
 def test_the_report_of_overlays_says_how_hard_the_faults_were_to_find(tmp_path: Path) -> None:
@@ -71,7 +73,7 @@ def test_a_fault_that_only_a_found_call_shows_is_killed(tmp_path: Path) -> None:
     target = ("--target", "tests.cli_target:ExposingTarget")
     done = isolation("overlays", *target, "--only", "recall-all", "--plans", "2", "--out", tmp_path)
     assert done.exit_code == 0, done.output
-    steps = json.loads((tmp_path / "recall-all.json").read_text())["steps"]
+    steps = json.loads((tmp_path / "kills" / "recall-all.json").read_text())["plan"]["steps"]
     assert ("plugin", "exposed_functions.recall") in {(step["entry"], step["action"]) for step in steps}
 
 

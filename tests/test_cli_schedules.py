@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from harness import witness
 from harness.campaign import Campaign
-from harness.plan import Plan
 from harness.pool import Pool
 from harness.profiles import Profile
 from harness.riskmap import load
@@ -55,9 +55,9 @@ def test_asking_for_schedules_where_there_is_no_fault_of_order_is_an_error() -> 
 def test_overlays_try_faults_of_order_with_all_the_others(tmp_path: Path) -> None:
     done = isolation("overlays", *TARGET, "--only", "order-latest", "--plans", "0", "--out", tmp_path)
     assert done.exit_code == 0, done.output
-    plan = Plan.from_json((tmp_path / "order-latest.json").read_bytes())
+    plan = witness.load(tmp_path / "kills" / "order-latest.json").plan
     assert {step.who for step in plan.steps} == {"A", "B"} and len(plan.steps) == 2
-    assert json.loads((tmp_path / "order-latest.json").read_text())["overlays"] == ["order-latest"]
+    assert plan.overlays == ("order-latest",)
 
 
 def test_the_report_tells_what_was_explored() -> None:
