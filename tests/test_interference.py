@@ -60,6 +60,11 @@ SHOWS: dict[str, tuple[Step, ...]] = {
     "notes-counted-for-all": NOTES,
     "order-by-turn-of-all": NOTES,
     "message-ids-in-one-sequence": AT_ONCE,
+    "rows-numbered-for-all": (
+        *(step(who, "command", "/jargon word", gap=2) for who in "BA"),
+        step("A", "GET /api/v1/learnt/jargon", gap=5, entry="webui"),
+        wait(3),
+    ),
     "rate-limit-for-all": (*(step(who, "mention", gap=2) for who in "BBA"), wait(9)),
     "budget-for-all": TALK,
     "welcome-forgotten": TWICE,
