@@ -108,7 +108,7 @@ class Campaign:
         self.touched = Nearness()
         self.did: dict[str, frozenset[Doing]] = {}
         self.doings = Doings(riskmap, self.facts.name)
-        self.pairing = pairs.Pairing()
+        self.pairing = pairs.Pairing(self.facts.scoping)
         self.errors: dict[tuple[str, str, bool], ErrorRecord] = {}
         self.probes: dict[str, bool] = {}
         self.overlay_records: list[OverlayRecord] = []

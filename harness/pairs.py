@@ -8,7 +8,7 @@ kept a queue busy, say), what follows is not judged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -20,9 +20,10 @@ from harness.observed import observations
 from harness.offers import OTHER
 from harness.plan import Plan, Step
 from harness.pool import Outcome, Pool
-from harness.principal import BYSTANDER, Label
+from harness.principal import BYSTANDER, DIMENSION_FIELDS, Label
 from harness.rules import interference
 from harness.rules._evidence import Evidence
+from harness.rules._scope import coarsest
 from harness.rules.interference import Run, Variant
 from harness.target import Facts
 from harness.trace import StepRecord, Trace
@@ -54,10 +55,10 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     finding: Finding | None = None
 
 
-def pairable(plan: Plan) -> bool:
-    """Whether the plan can be played as a pair: two tenants, both at work, and no failure that strikes by a count over
-    both of them."""
-    if "T" not in plan.twins.dimension or plan.twins.others:
+def pairable(plan: Plan, scoping: Collection[str]) -> bool:
+    """Whether the plan can be played as a pair: twins that the bot's design keeps apart (`Facts.scoping`: two tenants,
+    mostly two agents of one as well), both at work, and no failure that strikes by a count over both of them."""
+    if DIMENSION_FIELDS[coarsest(plan.twins.dimension)] not in scoping or plan.twins.others:
         return False
     if any((step.entry, step.action) == ("world", "fail") and step.who is None for step in plan.steps):
         return False
@@ -202,15 +203,16 @@ def _run(outcome: Outcome, facts: Facts) -> Run | None:
 class Pairing:
     """Plans of a campaign that may be played as pairs, as they came, and what came of those that were."""
 
-    def __init__(self) -> None:
+    def __init__(self, scoping: Collection[str]) -> None:
         self.counts: dict[str, int] = {}
+        self._scoping = frozenset(scoping)
         self._timed: dict[str, Plan] = {}
         self._clean: list[str] = []
         self._leaky: list[str] = []
 
     def add(self, plan: Plan, trace: Trace, *, clean: bool) -> None:
         """Remember a plan that was played, if it can be a pair's. `clean`: it showed no finding."""
-        if not pairable(plan) or len(self._timed) >= KEPT:
+        if not pairable(plan, self._scoping) or len(self._timed) >= KEPT:
             return
         if any(record.outcome == "cancelled" for record in trace.steps):
             return  # a step that never ends holds the run open longer than any wait could without it

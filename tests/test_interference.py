@@ -131,6 +131,16 @@ def test_without_the_fault_the_same_steps_are_silent(pool: Pool, name: str) -> N
     assert {pair.result for pair in play(pool, *SHOWS[name])} <= {"equal", "moved"}
 
 
+def test_what_the_other_agent_of_a_tenant_does_is_felt_by_agents_alone(pool: Pool) -> None:
+    alone, _ = play(pool, *NOTES, overlay="notes-counted-by-tenant", twins=TwinSpec(dimension="A"))
+    assert alone.result == "differs" and alone.finding is not None and alone.finding.dimension == "A"
+    assert "(2 answers so far)" in alone.finding.message and "(1 answers so far)" in alone.finding.message
+    tenants = play(pool, *NOTES, overlay="notes-counted-by-tenant")
+    assert {pair.result for pair in tenants} == {"equal"}
+    without = play(pool, *NOTES, twins=TwinSpec(dimension="A"))
+    assert {pair.result for pair in without} == {"equal"}
+
+
 @pytest.mark.parametrize("name", SHARED_WORK)
 @pytest.mark.parametrize("dimension", ["T", "TA"])
 def test_correct_shared_workers_are_silent(pool: Pool, name: str, dimension: str) -> None:
@@ -182,7 +192,7 @@ class Ground:
         self.touched = Nearness()
         self.did: dict[str, frozenset[Doing]] = {}
         self.riskmap = RiskMap(schema="isolation-risk-map/1", items=())
-        self.pairing = pairs.Pairing()
+        self.pairing = pairs.Pairing(FACTS.scoping)
         self.seed = 0
         self.watch = Stopwatch()
 

@@ -20,6 +20,8 @@ from harness.rules.interference import Difference, first_difference, moved_befor
 from harness.trace import Access, StepRecord
 from tests.evidence_factory import FACTS, access, trace
 
+SCOPING = ("tenant", "agent")
+
 
 def seen(text: str = "hi", **fields: Any) -> Observation:
     base: dict[str, Any] = {"sink": "outbound", "surface": "api", "at": 1.0, "seq": 0, "lineage": "A.0"}
@@ -224,10 +226,10 @@ def test_a_run_without_b_lasts_as_long_as_bs_longest_step() -> None:
 def test_a_step_that_never_ends_makes_no_pair() -> None:
     plan = Plan(steps=(Step(entry="api", action="text", who="A"), Step(entry="api", action="text", who="B")))
     ended, endless = ran(0, 0.0, 1.0), ran(1, 0.0, 900.0, "B")
-    kept = pairs.Pairing()
+    kept = pairs.Pairing(SCOPING)
     kept.add(plan, msgspec.structs.replace(trace(), steps=(ended, endless)), clean=True)
     assert len(kept.chosen(1)) == 1
-    kept = pairs.Pairing()
+    kept = pairs.Pairing(SCOPING)
     never = msgspec.structs.replace(endless, outcome="cancelled")
     kept.add(plan, msgspec.structs.replace(trace(), steps=(ended, never)), clean=True)
     assert kept.chosen(1) == []
@@ -256,17 +258,24 @@ def test_twice_in_each_other_s_place_is_where_they_were(made: tuple[Step, ...], 
     [
         (Plan(steps=(step("A"), step("B"))), True),
         (Plan(steps=(step("A"),)), False),
+        (Plan(steps=(step("A"), step("B")), twins=TwinSpec(dimension="A")), True),
         (Plan(steps=(step("A"), step("B")), twins=TwinSpec(dimension="C")), False),
         (Plan(steps=(step("A"), step("B"), step(None, entry="world", action="fail"))), False),
         (Plan(steps=(step("A"), step("B"), step("A", entry="world", action="cancel"))), False),
     ],
 )
-def test_only_two_tenants_at_work_make_a_pair(plan: Plan, fits: bool) -> None:
-    assert pairs.pairable(plan) is fits
+def test_only_two_that_are_kept_apart_and_both_at_work_make_a_pair(plan: Plan, fits: bool) -> None:
+    assert pairs.pairable(plan, SCOPING) is fits
+
+
+def test_two_agents_make_no_pair_where_the_bot_s_design_lets_them_share() -> None:
+    agents = Plan(steps=(step("A"), step("B")), twins=TwinSpec(dimension="A"))
+    assert not pairs.pairable(agents, ("tenant",))
+    assert pairs.pairable(msgspec.structs.replace(agents, twins=TwinSpec(dimension="TA")), ("tenant",))
 
 
 def test_clean_plans_are_taken_first_and_both_twins_observe() -> None:
-    chosen = pairs.Pairing()
+    chosen = pairs.Pairing(SCOPING)
     for number in range(8):
         plan = Plan(seed=number, steps=(step("A"), step("B")))
         chosen.add(plan, trace(), clean=number % 2 == 0)

@@ -150,7 +150,7 @@ def shown(pool: Pool, played: Plan, rule: str = "") -> list[Finding]:
 
 def _as_pairs(pool: Pool, played: Plan) -> list[Plan]:
     """The plan with either twin observing, at the times that it took without the fault."""
-    plain, pairing = msgspec.structs.replace(played, overlays=()), Pairing()
+    plain, pairing = msgspec.structs.replace(played, overlays=()), Pairing(TARGET.facts().scoping)
     outcome = pool.run(plain)
     assert outcome.trace is not None, outcome.detail
     pairing.add(plain, outcome.trace, clean=True)
