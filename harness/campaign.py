@@ -255,14 +255,16 @@ class Campaign:
     def _play(self, plans: Sequence[Plan], explorer: Explorer, exploring: int, again: int) -> None:
         """Plans in turns with `exploring` plans of the explorer's, so that a campaign cut short has some of each. While
         the tour goes on, exploring has `EXPLORING` of the time at most; what is left of it then comes at the end, after
-        at most `again` plans for cells that were reached too seldom."""
+        at most `again` plans for cells that were reached too seldom, with what these leave of theirs."""
         began = self.watch.elapsed()
         self.pool.late = self._late
         turns = -(-len(plans) // TURN)
         spent, left = 0.0, exploring
         for turn in range(turns + 1):
             if turn == turns:
-                self._take(self.pool.map(map(self._lay, self.topping.chosen(again))), began)
+                more = self.topping.chosen(again)
+                left += again - len(more)
+                self._take(self.pool.map(map(self._lay, more)), began)
             some = map(self._lay, plans[turn * TURN : (turn + 1) * TURN])
             self._take(self.pool.map(some), began)
             now = self.watch.elapsed()
