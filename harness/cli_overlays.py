@@ -67,7 +67,13 @@ isolation overlays --schedules fifo --schedules uniform --schedules pct --seeds 
     multiple=True,
     help="Only hunt for faults of order, under this kind of schedule (repeat to compare).",
 )
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="With --schedules: so many seeds.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="With --schedules: so many seeds, from --seed on.",
+)
 @click.option(
     "--within",
     type=click.IntRange(1),
@@ -123,7 +129,8 @@ def overlays(
         if not ordered:
             raise UsageError(f"no overlay of {target_name} that matches {only!r} is a fault of order")
         with Pool(spec, root=root, db_root=db_root, jobs=jobs) as pool:
-            good = show_hunts(compare(Field(pool, target), ordered, hows, range(seeds), within, show.say), out)
+            every = range(seed, seed + seeds)
+            good = show_hunts(compare(Field(pool, target), ordered, hows, every, within, show.say), out)
         sys.exit(0 if good or "fifo" in hows else 3)
     with Pool(spec, root=root, db_root=db_root, jobs=jobs) as pool, Interrupt(pool) as interrupt:
 

@@ -39,6 +39,12 @@ def test_the_table_is_written_as_json(tmp_path: Path) -> None:
     assert [line.split(";")[0] for line in table["summary"]] == ["uniform: 2 of 2 hunts", "directed: 2 of 2 hunts"]
 
 
+def test_seeds_are_counted_from_the_one_that_is_given(tmp_path: Path) -> None:
+    done = isolation(*HUNT, "--only", "order-latest", "--schedules", "uniform", "--seed", "3", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert [row["seed"] for row in json.loads((tmp_path / "schedules.json").read_text())["hunts"]] == [3, 4]
+
+
 def test_a_fault_that_is_not_found_is_said_and_exits_3() -> None:
     done = isolation(*HUNT, "--only", "order-none", "--schedules", "uniform")
     assert done.exit_code == 3
