@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from fixtures.overlays.maimbot_saas import OVERLAYS
+from fixtures.targets import maimbot_saas_templates as templates
 from fixtures.targets.maimbot_saas import MaimbotSaasTarget
 from fixtures.targets.maimbot_saas_boot import moved
 from fixtures.targets.maimbot_saas_drive import ROUTES
@@ -245,3 +247,15 @@ def test_memory_is_put_back_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_routes_name_a_method_and_a_path() -> None:
     assert all(method in ("GET", "DELETE", "POST") and path.startswith("/api/") for method, path in ROUTES.values())
+
+
+def test_a_message_brings_the_bots_template_with_a_secret_of_its_senders_or_says_it_keeps_to_the_bots() -> None:
+    base = SimpleNamespace(TemplateInfo=lambda **given: given)
+    who, own = MaimbotSaasTarget().twins(TwinSpec()).a, {"reply": "now {target}"}
+    brought = templates.brought(base, own, who, {"set": "role play", "template": "reply"})
+    assert brought["template_items"] == {"replyer_prompt": f"{who.secrets['reply']}\nnow {{target}}"}
+    assert (brought["template_name"], brought["template_default"]) == ("role play", False)
+    unnamed = templates.brought(base, own, who, {"set": "", "template": "reply"})
+    assert unnamed["template_name"] is None
+    kept = templates.brought(base, own, who, {"set": "", "template": ""})
+    assert (kept["template_items"], kept["template_default"]) == ({}, True)
