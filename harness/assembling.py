@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness.behind import told
 from harness.finding import Finding
 from harness.parting import provenance
 from harness.plan import Plan
@@ -49,13 +50,18 @@ def item_records(
 
 
 def finding_record(
-    fingerprint: str, witnessed: Witnessed, items: tuple[str, ...], overlays: Sequence[OverlayRecord]
+    fingerprint: str,
+    witnessed: Witnessed,
+    items: tuple[str, ...],
+    overlays: Sequence[OverlayRecord],
+    under: Sequence[str] = (),
 ) -> FindingRecord:
-    """A finding as reports know it, confirmed by the fixes among `overlays` under which it vanishes."""
+    """A finding as reports know it, confirmed by the fixes among `overlays` under which it vanishes. `under` are the
+    overlays of the whole campaign."""
     f, plan = witnessed.finding, witnessed.plan
     return FindingRecord(
         fingerprint=fingerprint, rule=f.rule, sink=f.sink, entry=f.entry, dimension=f.dimension, source=f.source,
-        observer=f.observer, surface=f.surface, key=f.key, site=f.site, items=items, message=f.message,
+        observer=f.observer, surface=f.surface, key=f.key, site=f.site, items=items, message=told(f, plan, under),
         witness=f"witnesses/{fingerprint}.json", steps=len(plan.steps), deviations=len(plan.tape),
         delays_only=all(d.kind == "delay" for d in plan.tape), entries=tuple(sorted(witnessed.entries)),
         dimensions=tuple(sorted(witnessed.dimensions)), occurrences=witnessed.occurrences,

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from harness import (
+    behind,
     contract,
     contrast,
     mapping,
@@ -229,11 +230,12 @@ class Campaign:
 
     def _pair(self) -> None:
         """Play some of the plans as pairs: clean ones before others, where a leak would explain what differs."""
-        chosen = self.pairing.chosen(self.profile.pairs if self.pool.fork else 0)
-        self._phase("pairs", len(chosen))
+        count = self.profile.pairs if self.pool.fork else 0
+        chosen, leaky = behind.chosen(self.pairing, self.target, count, not self.overlays)
+        self._phase("pairs", len(chosen) + len(leaky))
         self.pool.late = lambda: self.watch.elapsed() > self.times.plans
-        for made in pairs.play(self.pool, chosen, self.facts, self.judge):
-            self.pairing.count(made)
+        for made, closed in behind.play(self.pool, chosen, leaky, self.facts, self.judge):
+            self.pairing.count(made, "behind" if closed else "plans")
             for pair in made:
                 if pair.result == "lost":
                     self._lost(pair.outcome)

@@ -228,14 +228,20 @@ class Pairing:
         plans = [self._timed[name] for name in names]
         return [plan if index % 2 == 0 else swapped(plan) for index, plan in enumerate(plans)]
 
+    def leaky(self, count: int) -> list[Plan]:
+        """`count` plans spread over those that showed a finding, A observing in one and B in the next."""
+        plans = [self._timed[name] for name in _spread(self._leaky, count)]
+        return [plan if index % 2 == 0 else swapped(plan) for index, plan in enumerate(plans)]
+
     def both_ways(self, plans: Sequence[Plan]) -> list[Plan]:
         """Those of `plans` that were played and can be a pair's, each with either twin observing."""
         known = [self._timed[name] for name in (plan.digest() for plan in plans) if name in self._timed]
         return [way for plan in known for way in (plan, swapped(plan))]
 
-    def count(self, made: Sequence[Pair]) -> None:
-        """Take down what came of one plan."""
-        self.counts["plans"] = self.counts.get("plans", 0) + 1
+    def count(self, made: Sequence[Pair], kind: str = "plans") -> None:
+        """Take down what came of one plan; `kind` says whether it was played as it is (``plans``) or with known leaks
+        closed (``behind``)."""
+        self.counts[kind] = self.counts.get(kind, 0) + 1
         for pair in made:
             self.counts[pair.result] = self.counts.get(pair.result, 0) + 1
 

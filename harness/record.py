@@ -180,10 +180,11 @@ class OverlayRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Soundness(msgspec.Struct, frozen=True, kw_only=True):
     """How far the harness can be believed. `bound95` is 3/n for n clean plans without a false positive.
     `controls` (odd but right behaviours tried) and `false_positives` are None where a run did not measure them.
-    `pairs` counts ``plans`` that were played as pairs, and how often that was ``equal``, ``moved``, ``explained``,
-    ``differs`` or ``lost`` (`harness.pairs.Pair`). `median_plans` were played until a fault was found,
-    `median_steps` and `median_deviations` has what shows it (None: no fault was found); `hardest` names the faults that
-    took the most, `astray` those that were found only by what belongs to none of the items they stand for."""
+    `pairs` counts ``plans`` that were played as pairs, those that were played ``behind`` known leaks, and how
+    often that was ``equal``, ``moved``, ``explained``, ``differs`` or ``lost`` (`harness.pairs.Pair`). `median_plans`
+    were played until a fault was found, `median_steps` and `median_deviations` has what shows it (None: no fault was
+    found); `hardest` names the faults that took the most, `astray` those that were found only by what belongs to none
+    of the items they stand for."""
 
     faults: int = 0
     killed: int = 0

@@ -37,7 +37,10 @@ def recorded(campaign: Campaign) -> RunRecord:
             mapping.gone(campaign.riskmap, campaign.facts.name, campaign.stale),
         ),
         matrix=campaign.coverage.matrix(shown),
-        findings=tuple(finding_record(f, w, owners[f], campaign.overlay_records) for f, w in campaign.found.items()),
+        findings=tuple(
+            finding_record(f, w, owners[f], campaign.overlay_records, campaign.overlays)
+            for f, w in campaign.found.items()
+        ),
         errors=(*campaign.errors.values(), *_unmapped(campaign)),
         soundness=Soundness(
             faults=len(faults), killed=sum(o.killed for o in faults), right_rule=sum(o.right_rule for o in faults),

@@ -242,6 +242,8 @@ def try_fix(ground: Ground, overlay: Overlay) -> OverlayRecord:
     mine: list[tuple[str, Witnessed]] = []
     rest: list[tuple[str, Witnessed]] = []
     for fingerprint, witnessed in ground.found.items():
+        if overlay.name in witnessed.plan.overlays:
+            continue  # seen behind the fix, which neither closes nor spares it
         if _aims_at(overlay, witnessed.finding):
             mine.append((fingerprint, witnessed))
         elif not any(speaks_of(other, witnessed.finding) for other in akin):

@@ -210,7 +210,7 @@ def controls(tried: int | None, false_positives: int | None) -> str:
 
 def pairs(counts: Mapping[str, int]) -> str:
     """What came of playing plans as pairs: one tenant beside the other, alone, and beside other secrets."""
-    held = sum(count for result, count in counts.items() if result != "plans")
+    held = sum(count for result, count in counts.items() if result not in ("plans", "behind"))
     if not held:
         return "whether one tenant feels the other was not tried (no plan was played as a pair)"
     told = {
@@ -221,7 +221,9 @@ def pairs(counts: Mapping[str, int]) -> str:
         "lost": "{} did not end",
     }
     said = ", ".join(text.format(counts[result]) for result, text in told.items() if counts.get(result))
-    return f"{plural(counts.get('plans', 0), 'plan')} played as pairs, {plural(held, 'comparison')}: {said}"
+    played = counts.get("plans", 0) + counts.get("behind", 0)
+    closed = f" ({counts['behind']} with known leaks closed)" if counts.get("behind") else ""
+    return f"{plural(played, 'plan')} played as pairs{closed}, {plural(held, 'comparison')}: {said}"
 
 
 def hardness(sound: Mapping[str, Any]) -> str:
