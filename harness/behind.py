@@ -3,7 +3,7 @@ that show one are played as pairs with everything closed that the target has a f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -12,7 +12,10 @@ from harness.finding import Finding
 from harness.pairs import Judge, Pair, Pairing
 from harness.plan import Plan
 from harness.pool import Pool
+from harness.record import OverlayRecord
 from harness.target import Facts, Target
+from harness.trace import Trace
+from harness.witness import Witnessed
 
 SHARE = 3
 """One in so many pairs is played behind known leaks, where there are fixes."""
@@ -41,6 +44,27 @@ def play(
             yield made, False
         for made in pairs.play(pool, leaky[turn * others : (turn + 1) * others], facts, judge):
             yield made, True
+
+
+def shown(made: Sequence[Pair], judge: Judge) -> Iterator[tuple[Finding, Plan, Trace]]:
+    """What a plan shows by itself that was played behind known leaks."""
+    trace = made[0].outcome.trace
+    if trace is not None:
+        for finding in judge(trace):
+            yield finding, made[0].plan, trace
+
+
+def others(met: Collection[str], found: Mapping[str, Witnessed], overlays: Sequence[OverlayRecord]) -> Iterator[str]:
+    """A word on each of the findings that were `met` behind known leaks although a fix closes them where they were
+    found first: two leaks of one name, of which the fix closes one."""
+    for fingerprint in met:
+        closers = [made.name for made in overlays if made.kind == "fix" and fingerprint in made.closes]
+        if closers and fingerprint in found:
+            one = found[fingerprint].finding
+            yield (
+                f"{one.rule} on {one.surface} ({fingerprint}) shows on other plans with all fixes on, though "
+                f"{', '.join(closers)} closes its witness: another leak shows there as well"
+            )
 
 
 def told(finding: Finding, plan: Plan, overlays: Sequence[str]) -> str:

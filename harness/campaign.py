@@ -109,6 +109,7 @@ class Campaign:
         self.touched = Nearness()
         self.did: dict[str, frozenset[Doing]] = {}
         self.doings = Doings(riskmap, self.facts.name)
+        self.met_behind: set[str] = set()
         self.pairing = pairs.Pairing(self.facts.scoping)
         self.errors: dict[tuple[str, str, bool], ErrorRecord] = {}
         self.probes: dict[str, bool] = {}
@@ -173,6 +174,8 @@ class Campaign:
             if self.profile.overlays and not self.overlays:
                 self._phase("overlays", len(self.target.overlays()))
                 self.try_overlays(tour)
+                for message in behind.others(sorted(self.met_behind), self.found, self.overlay_records):
+                    self._error("fixes", message, "", False)
         except KeyboardInterrupt:
             self.interrupted = True
         finally:
@@ -236,6 +239,11 @@ class Campaign:
         self.pool.late = lambda: self.watch.elapsed() > self.times.plans
         for made, closed in behind.play(self.pool, chosen, leaky, self.facts, self.judge):
             self.pairing.count(made, "behind" if closed else "plans")
+            for finding, plan, trace in behind.shown(made, self.judge) if closed else ():
+                if finding.fingerprint in self.found:
+                    self.met_behind.add(finding.fingerprint)
+                else:
+                    self._keep(finding, plan, trace)
             for pair in made:
                 if pair.result == "lost":
                     self._lost(pair.outcome)

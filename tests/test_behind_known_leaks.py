@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from harness import behind
 from harness.campaign import Campaign
 from harness.pool import Pool
+from harness.principal import Principal
 from harness.profiles import Profile
 from harness.record import RunRecord
 from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
@@ -59,6 +61,25 @@ class OnlyLeakyTarget(CountingLeakyTarget):
         return self._remember(text)
 
 
+class CoveringTarget(CountingLeakyTarget):
+    """Replies with the former text; where it does not, it asks a model about the name of whoever came before."""
+
+    mended = False
+    name_before = ""
+
+    def reply(self, who: Principal, text: str) -> str:
+        former, self.name_before = self.name_before, who.secrets["name"]
+        if self.mended and self.watch is not None:
+            self.watch.prompt("second", former)
+        return text if self.mended else self._remember(text)
+
+    def overlays(self) -> Sequence[Overlay]:
+        def mend(patcher: Patcher) -> None:
+            patcher.set(self, "mended", True)
+
+        return [msgspec.structs.replace(overlay, apply=mend) for overlay in super().overlays()]
+
+
 def campaign(kind: type[CountingLeakyTarget], trying: bool = False) -> RunRecord:
     few = Profile(plans=6, seconds=120, replays=2, overlays=trying, pairs=6, confirming=30, trying=60)
     with Pool(f"tests.test_behind_known_leaks:{kind.__name__}", jobs=2) as pool:
@@ -90,6 +111,26 @@ def test_behind_a_leak_that_is_all_there_is_nothing_is_found() -> None:
     record = campaign(OnlyLeakyTarget)
     assert {finding.rule for finding in record.findings} == {"canary-flow"}
     assert record.soundness.pairs["behind"] == 2
+
+
+def test_a_leak_that_another_covers_is_found_where_that_is_closed() -> None:
+    found = {finding.surface: finding for finding in campaign(CoveringTarget).findings}
+    assert set(found) == {"wire", "second"}
+    assert "seen where all leaks are closed" in found["second"].message
+
+
+def test_a_second_leak_of_the_same_name_is_told_where_a_fix_closes_the_first() -> None:
+    few = Profile(plans=6, seconds=120, replays=2, overlays=True, pairs=6, confirming=30, trying=60)
+    with Pool("tests.test_behind_known_leaks:OnlyLeakyTarget", jobs=2) as pool:
+        campaign = Campaign(pool, OnlyLeakyTarget(), RISKS, few)
+        record = campaign.run()
+    [finding] = record.findings
+    assert finding.confirmed_by == ("own-text",)
+    assert not [error for error in record.errors if error.kind == "fixes"]
+    # As if a plan with the fix on had shown it.
+    [message] = behind.others([finding.fingerprint], campaign.found, campaign.overlay_records)
+    assert f"({finding.fingerprint}) shows on other plans with all fixes on, though own-text closes" in message
+    assert not list(behind.others([finding.fingerprint], campaign.found, []))
 
 
 def test_where_the_leaks_are_closed_anyway_no_pair_is_played_behind_them() -> None:
