@@ -11,6 +11,9 @@ MOST = 1 << 20
 PIECES = 64
 """At most this many members of an archive are looked into."""
 
+STARTS = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x1f\x8b")
+"""What compressed pieces begin with: zlib at each of its levels, and gzip."""
+
 _ZLIB, _GZIP, _RAW = 15, 31, -15
 _MEMBER = b"PK\x03\x04"
 _FIXED = 30  # bytes of a zip member's header before its name

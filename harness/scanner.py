@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
-from harness.packed import unpacked
+from harness.packed import MOST, STARTS, unpacked
 from harness.principal import Label, Principal, Twins
 from harness.trace import Mark
 
@@ -34,6 +34,9 @@ _HEX_SAMPLE = re.compile(r"[0-9a-fA-F]{8,}")
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
 _BASE64_RUN = re.compile(r"(?:[A-Za-z0-9+/_-]|\r?\n|\\r\\n|\\n|%2B|%2F)*={0,2}")
 _BASE64_NOISE = re.compile(r"\r?\n|\\r\\n|\\n")
+_LEAST_PACKED = 24  # letters of base64; shorter than this nothing that holds a canary can be compressed
+_PACKED = tuple(base64.b64encode(start).decode()[:2] for start in STARTS)
+_PACKED_RUN = re.compile(rf"(?<![A-Za-z0-9+/_-])(?:{'|'.join(_PACKED)})[A-Za-z0-9+/_-]{{{_LEAST_PACKED - 2},}}")
 _HEX = frozenset("0123456789abcdefABCDEF")
 _HEX_RUN = re.compile(r"[0-9a-fA-F]*")
 _DIGESTS = (hashlib.md5, hashlib.sha1, hashlib.sha256)
@@ -59,9 +62,9 @@ class Span(NamedTuple):
 
 class TokenScanner:
     """Finds every canary of `twins` plain, JSON- and URL-escaped (``json``, ``url``), in base64 and hex, with its
-    case folded (``folded``), cut short to its first characters (``cut``, at least `CUT` of them), in compressed bytes
-    (``packed``) and as MD5, SHA-1 or SHA-256 in hex (``digest``), the digests of marked pictures and of the whole
-    credential included.
+    case folded (``folded``), cut short to its first characters (``cut``, at least `CUT` of them), in compressed bytes,
+    as they are or in base64 (``packed``), and as MD5, SHA-1 or SHA-256 in hex (``digest``), the digests of marked
+    pictures and of the whole credential included.
 
     Safe to share within a process; results depend on the twins and the data alone.
     """
@@ -159,6 +162,14 @@ class TokenScanner:
 
     def spans(self, text: str) -> list[Span]:
         """Every canary in `text` with its place, ordered by where it begins."""
+        found = self._spans_as_is(text)
+        if len(text) >= _LEAST_PACKED and any(map(text.__contains__, _PACKED)):
+            found += self._spans_packed(text)
+        if len(found) > 1:
+            found.sort(key=lambda span: (span.start, -span.end))
+        return found
+
+    def _spans_as_is(self, text: str) -> list[Span]:
         found: list[Span] = []
         if not self._fast or any(map(text.__contains__, self._needles)):
             found += self._spans_plain(text)
@@ -166,8 +177,6 @@ class TokenScanner:
             found += self._spans_hex(text)
         if len(text) >= 32:
             found += self._spans_digest(text)
-        if len(found) > 1:
-            found.sort(key=lambda span: (span.start, -span.end))
         return found
 
     def _spans_plain(self, text: str) -> Iterator[Span]:
@@ -189,6 +198,13 @@ class TokenScanner:
             hit = self._at(_from_base64(clean), offset)
             if hit is not None:
                 yield Span(start, end, Mark(hit[1].label, hit[1].slot, "base64"))
+
+    def _spans_packed(self, text: str) -> Iterator[Span]:
+        for match in _PACKED_RUN.finditer(text):
+            for inner in unpacked(_from_base64(match[0][:MOST]).encode("latin-1")):
+                marks = dict.fromkeys(span.mark for span in self._spans_as_is(_text(inner)))
+                for mark in marks:
+                    yield Span(match.start(), match.end(), Mark(mark.label, mark.slot, "packed"))
 
     def _spans_hex(self, text: str) -> Iterator[Span]:
         for match in self._hex_at.finditer(text):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -41,6 +43,17 @@ ENCODINGS: dict[str, tuple[Callable[[str], str | bytes], str]] = {
     "hex upper": (lambda t: t.encode().hex().upper(), "hex"),
     "base64 wrapped": (lambda t: base64.encodebytes(b"x" * 52 + t.encode() + b"y" * 90), "base64"),
     "base64 in url": (lambda t: quote(base64.b64encode(b"???" + t.encode() + b">>>").decode(), safe=""), "base64"),
+    "packed": (lambda t: zlib.compress(f"before {t} after".encode()), "packed"),
+    **{
+        f"packed in base64 {level}": (
+            lambda t, n=level: json.dumps(
+                {"state": "a." + base64.urlsafe_b64encode(zlib.compress(f"so {t}.".encode(), n)).decode()}
+            ),
+            "packed",
+        )
+        for level in (1, 3, 6, 9)
+    },
+    "gzip in base64": (lambda t: base64.b64encode(gzip.compress(t.encode())), "packed"),
     "md5": (lambda t: f"data/{hashlib.md5(t.encode()).hexdigest()}.json", "digest"),
     "sha1 upper": (lambda t: hashlib.sha1(t.encode()).hexdigest().upper(), "digest"),
     "sha256": (lambda t: b"id=" + hashlib.sha256(t.encode()).hexdigest().encode(), "digest"),
