@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from harness import schedules
+from harness.choices import one_by_one
 from harness.plan import EMPTY, Plan, Step
 from harness.pool import Outcome, Pool
 from harness.principal import Label, TwinSpec
@@ -61,6 +62,13 @@ SHARE = 0.6
 
 IN_CAMPAIGNS = 2
 """Schedules for each explored plan of a campaign, which wants other steps as well."""
+
+EVENLY = 3
+"""One plan in so many, where nothing is aimed at, takes what it sends from all that may be sent, choice by choice and
+in turn: by weight, one choice of an action that has many would hardly ever come from both twins at once."""
+
+TOGETHER = 2
+"""Choices that such a plan takes."""
 
 FAVOURED = 12
 """Actions with their payloads that are kept because they touch what is aimed at."""
@@ -132,6 +140,8 @@ class Explorer:
         self.answers = tuple(answers)
         self.tally = Tally()
         self.favoured: list[Action] = []
+        self.choices = one_by_one([action for action in self.actions if _sent(action)])
+        random.Random(f"{seed} choices").shuffle(self.choices)
         self.drawn = 0
         self.tried: Counter[str] = Counter()
 
@@ -148,7 +158,7 @@ class Explorer:
         aimed at rivals rather for waits beside them, and what did it is taken more often from then on."""
         left = count
         while left > 0 and not stop():
-            bases = [self.base() for _ in range(min(ROUND, left))]
+            bases = [self.base(evenly=aim is None) for _ in range(min(ROUND, left))]
             left -= len(bases)
             found: list[Plan] = []
             for number, outcome in enumerate(pool.map(bases, choices=True, stop=stop), self.drawn - len(bases)):
@@ -171,11 +181,15 @@ class Explorer:
                 self.favoured.append(known)
         return len({access.actor for access in met}) > 1
 
-    def base(self) -> Plan:
-        """The next plan in FIFO order."""
+    def base(self, *, evenly: bool = False) -> Plan:
+        """The next plan in FIFO order; with `evenly`, one in `EVENLY` takes what has its turn."""
         rng = random.Random(f"{self.seed} plan {self.drawn}")
         acting = [action for action in self.favoured if action.principal]
-        plan = drawn(self.actions, rng, self.dimensions, self.states, acting)
+        turn = evenly and bool(self.choices) and self.drawn % EVENLY == EVENLY - 1
+        if turn:
+            first = self.drawn // EVENLY * TOGETHER
+            acting = [self.choices[at % len(self.choices)] for at in range(first, first + TOGETHER)]
+        plan = drawn(self.actions, rng, self.dimensions, self.states, acting, surely=turn)
         self.drawn += 1
         return self.lay(msgspec.structs.replace(plan, overlays=self.overlays))
 
@@ -279,13 +293,15 @@ def drawn(
     dimensions: Sequence[str],
     states: Sequence[str] = (EMPTY,),
     favoured: Sequence[Action] = (),
+    surely: bool = False,
 ) -> Plan:
     """One plan: one to three rounds in which both twins do the same or different things at once, with some of what
-    may happen around that. Three in four take what they send from `favoured`, where there is any."""
+    may happen around that. Three in four (all, with `surely`) take what they send from `favoured`, where there is any.
+    """
     chosen = swarm(actions, rng)
     around = {kind for kind in AROUND if rng.random() < 0.4}
     sent = [action for action in chosen if _sent(action)]
-    if favoured and rng.random() < 0.75:
+    if favoured and (rng.random() < 0.75 or surely):
         sent = rng.sample(favoured, min(len(favoured), rng.randint(1, 2)))
     ticks = [action for action in chosen if not action.principal and action.entry != "world"]
     world = [action for action in chosen if action.entry == "world"]

@@ -139,6 +139,24 @@ def test_what_reaches_the_aim_is_taken_more_often() -> None:
     assert share(aiming, Explorer(ACTIONS, 1), aim) > 0.5 > 2 * share(aimless, Explorer(ACTIONS, 1), None)
 
 
+def test_every_choice_of_an_action_that_has_many_comes_from_both_twins() -> None:
+    words = [f"/{number}" for number in range(40)]
+    wrong = Action(entry="api", name="stranger", payload={"key": ["none"]}, wrong={"key": ["none"]})
+    talk = Action(entry="api", name="text", payload={"text": "text"}, weight=9)
+    choosing = Action(entry="api", name="command", payload={"text": [*words, *words], "number": "int"})
+
+    def together(aim: Any) -> set[object]:
+        explorer, pool = Explorer([wrong, talk, choosing], 1, how="fifo"), Played()
+        list(explorer.play(pool, 120, aim=aim))  # type: ignore[arg-type]
+        found = set()
+        for plan, _ in pool.asked:
+            said = [{step.payload.get("text") for step in plan.steps if step.who == who} for who in "AB"]
+            found |= said[0] & said[1] & set(words)
+        return found
+
+    assert len(together(None)) > 32 > 26 > len(together(lambda trace: ()))
+
+
 def test_the_same_seed_explores_the_same() -> None:
     assert explored(60)[1].asked == explored(60)[1].asked
     assert explored(60)[1].asked != explored(60, seed=2)[1].asked
