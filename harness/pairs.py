@@ -34,6 +34,12 @@ AFTER = 0.001
 NOTHING = Step(entry="world", action="advance", payload={"seconds": 0})
 """What stands for a step of B's when B does nothing: later steps keep their numbers."""
 
+THINNED = 3
+"""One pair of a campaign in so many is of a thinned plan."""
+
+BLOCK = 24
+"""Plans that are taken both ways before the same are taken thinned."""
+
 KEPT = 1000
 """Plans kept as candidates for pairs."""
 
@@ -110,6 +116,24 @@ def swapped(plan: Plan) -> Plan:
     )
     steps = tuple(msgspec.structs.replace(step, who=places[step.who]) for step in plan.steps)
     return msgspec.structs.replace(plan, steps=steps, tape=tape)
+
+
+def thinned(plan: Plan, odd: int = 0) -> Plan:
+    """`plan` in which A leaves out every other thing that B does as well, beginning with the first or (`odd` is 1) the
+    second. Where both do the same, what B's doing changes for A is often what A's own has changed already, and nobody
+    sees it."""
+    theirs = {_what(step) for step in plan.steps if step.who == "B"}
+    both = [what for what in dict.fromkeys(_what(step) for step in plan.steps if step.who == "A") if what in theirs]
+    left_out = set(both[odd::2])
+    steps = tuple(
+        msgspec.structs.replace(NOTHING, gap=step.gap) if step.who == "A" and _what(step) in left_out else step
+        for step in plan.steps
+    )
+    return msgspec.structs.replace(plan, steps=steps)
+
+
+def _what(step: Step) -> tuple[str, str, str]:
+    return step.entry, step.action, repr(step.payload)
 
 
 def variant_of(plan: Plan, variant: Variant) -> Plan:
@@ -221,12 +245,13 @@ class Pairing:
         (self._clean if clean else self._leaky).append(name)
 
     def chosen(self, count: int) -> list[Plan]:
-        """`count` plans spread over what was played, A observing in one and B in the next; clean ones where there are
-        enough of them, since a leak explains all that comes after it."""
+        """`count` plans spread over what was played, A observing in one and B in the next, one in `THINNED` thinned;
+        clean ones where there are enough of them, since a leak explains all that comes after it."""
         names = _spread(self._clean, count)
         names += _spread(self._leaky, count - len(names))
         plans = [self._timed[name] for name in names]
-        return [plan if index % 2 == 0 else swapped(plan) for index, plan in enumerate(plans)]
+        ways = [plan if index % 2 == 0 else swapped(plan) for index, plan in enumerate(plans)]
+        return [_or_thinned(way, index) for index, way in enumerate(ways)]
 
     def leaky(self, count: int) -> list[Plan]:
         """`count` plans spread over those that showed a finding, A observing in one and B in the next."""
@@ -234,9 +259,15 @@ class Pairing:
         return [plan if index % 2 == 0 else swapped(plan) for index, plan in enumerate(plans)]
 
     def both_ways(self, plans: Sequence[Plan]) -> list[Plan]:
-        """Those of `plans` that were played and can be a pair's, each with either twin observing."""
+        """Those of `plans` that were played and can be a pair's, each with either twin observing; after some of them
+        the same thinned, where that leaves A anything to do."""
         known = [self._timed[name] for name in (plan.digest() for plan in plans) if name in self._timed]
-        return [way for plan in known for way in (plan, swapped(plan))]
+        found: list[Plan] = []
+        for start in range(0, len(known), BLOCK):
+            ways = [way for plan in known[start : start + BLOCK] for way in (plan, swapped(plan))]
+            less = [(way, thinned(way, odd=index % 2)) for index, way in enumerate(ways)]
+            found += [*ways, *(made for way, made in less if made != way and _observes(made))]
+        return found
 
     def count(self, made: Sequence[Pair], kind: str = "plans") -> None:
         """Take down what came of one plan; `kind` says whether it was played as it is (``plans``) or with known leaks
@@ -244,6 +275,18 @@ class Pairing:
         self.counts[kind] = self.counts.get(kind, 0) + 1
         for pair in made:
             self.counts[pair.result] = self.counts.get(pair.result, 0) + 1
+
+
+def _or_thinned(plan: Plan, index: int) -> Plan:
+    """One in `THINNED` thinned, where that leaves A anything to do."""
+    if index % THINNED < THINNED - 1:
+        return plan
+    made = thinned(plan, odd=index // THINNED % 2)
+    return made if _observes(made) else plan
+
+
+def _observes(plan: Plan) -> bool:
+    return any(step.who == "A" for step in plan.steps)
 
 
 def _spread(names: Sequence[str], count: int) -> list[str]:

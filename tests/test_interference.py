@@ -74,6 +74,11 @@ SHOWS: dict[str, tuple[Step, ...]] = {
     "busy-for-all": AT_ONCE,
     "names-from-one-list": NOTES,
     "one-tag-for-all": NOTES,
+    "switched-off-for-all": (
+        step("B", "command", "/off draft everywhere"),
+        step("A", "command", "/draft x", gap=3),
+        wait(3),
+    ),
     "typing-sign-for-all": (step("B", "mention"), step("A", "mention", gap=9), wait(12)),
 }
 
@@ -139,6 +144,18 @@ def test_what_the_other_agent_of_a_tenant_does_is_felt_by_agents_alone(pool: Poo
     assert {pair.result for pair in tenants} == {"equal"}
     without = play(pool, *NOTES, twins=TwinSpec(dimension="A"))
     assert {pair.result for pair in without} == {"equal"}
+
+
+def test_what_both_do_hides_what_either_does_to_the_other_until_one_leaves_it_out(pool: Pool) -> None:
+    words = ("/hello", "/off draft everywhere", "/plugins")
+    steps = (*(Step(entry="plugin", action="command", who=who, payload={"text": said}, gap=2)
+               for said in words for who in "BA"), wait(3))  # fmt: skip
+    alike = Plan(steps=steps, overlays=("switched-off-for-all",))
+    ways = [alike, pairs.thinned(alike, odd=1), pairs.thinned(alike)]
+    made = [alone for alone, _ in pairs.play(pool, ways, FACTS, of)]
+    assert [pair.result for pair in made] == ["equal", "differs", "equal"]
+    plain = [msgspec.structs.replace(way, overlays=()) for way in ways]
+    assert {pair.result for both in pairs.play(pool, plain, FACTS, of) for pair in both} == {"equal"}
 
 
 @pytest.mark.parametrize("name", SHARED_WORK)

@@ -45,6 +45,25 @@ MEMOS = """
         return 1
 """
 
+DESK = """
+    import asyncio
+    import queue
+
+    class Box:
+        def __init__(self):
+            self.held = ()
+        def put_nowait(self, item):
+            self.held = (*self.held, item)
+
+    class Desk:
+        def __init__(self):
+            self.jobs = None
+        def open(self):
+            self.jobs = KIND()
+
+    desk = Desk()
+"""
+
 TARGET = ReferenceTarget()
 DEMANDS = riskmap.load(TARGET.risk_map()).demands("reference")
 
@@ -76,6 +95,20 @@ def test_only_what_the_first_call_left_untouched_is_called_again(tmp_path: Path)
             session.as_(who)
             bot["memos"].counted("group77")
         assert len(bot["memos"].CALLS) == 1
+
+
+@pytest.mark.parametrize(("kind", "met"), [("asyncio.Queue", False), ("queue.Queue", False), ("Box", True)])
+def test_who_reaches_for_a_queue_has_not_met_what_waits_in_it(tmp_path: Path, kind: str, met: bool) -> None:
+    bot = Bot(tmp_path, desk=DESK.replace("KIND", kind))
+    with bot.run() as session:
+        desk = bot["desk"].desk
+        session.as_("A")
+        desk.open()
+        desk.jobs.put_nowait("canaryA")
+        session.as_("B")
+        desk.jobs.put_nowait("said by B")
+        [read] = [one for one in session.on(f"{bot.name}.desk.desk.jobs", "read") if one.ambient == "B"]
+    assert bool(read.marks) is met
 
 
 @pytest.fixture(scope="module")

@@ -283,3 +283,31 @@ def test_clean_plans_are_taken_first_and_both_twins_observe() -> None:
     assert [plan.seed for plan in taken] == [0, 2, 4, 6, 1, 5]
     assert [plan.steps[0].who for plan in taken] == ["A", "B"] * 3
     assert chosen.chosen(0) == []
+
+
+def said(who: str, *texts: str) -> tuple[Step, ...]:
+    return tuple(step(who, payload={"text": text}) for text in texts)
+
+
+def kept_by_a(plan: Plan) -> list[str]:
+    return [one.payload["text"] for one in plan.steps if one.who == "A"]
+
+
+def test_a_leaves_out_every_other_thing_that_both_do() -> None:
+    plan = Plan(steps=(*said("A", "v", "w", "x", "y", "w"), *said("B", "y", "x", "w")))
+    assert kept_by_a(pairs.thinned(plan)) == ["v", "x"]
+    assert kept_by_a(pairs.thinned(plan, odd=1)) == ["v", "w", "y", "w"]
+    assert len(pairs.thinned(plan).steps) == len(plan.steps), "later steps keep their numbers"
+    assert [s for s in pairs.thinned(plan).steps if s.who == "B"] == [s for s in plan.steps if s.who == "B"]
+
+
+def test_one_pair_in_three_is_thinned_where_that_leaves_something_to_observe() -> None:
+    chosen = pairs.Pairing(SCOPING)
+    for number in range(6):
+        words = ("x",) if number == 2 else ("x", "y")
+        chosen.add(Plan(seed=number, steps=(*said("A", *words), *said("B", *words))), trace(), clean=True)
+    counts = [(len(kept_by_a(plan)), plan.seed) for plan in chosen.chosen(6)]
+    assert counts == [(2, 0), (2, 1), (1, 2), (2, 3), (2, 4), (1, 5)]
+    plans = [Plan(seed=number, steps=(*said("A", "x", "y"), *said("B", "x", "y"))) for number in (0, 1)]
+    ways = chosen.both_ways(plans)
+    assert [len(kept_by_a(way)) for way in ways] == [2, 2, 2, 2, 1, 1, 1, 1]

@@ -203,6 +203,7 @@ SHOWS: dict[str, tuple[str, ...]] = {
         "phrase-in-a-generator",
         "query-built-once",
         "page-before-in-a-header",
+        "trace-with-a-page",
         "page-of-the-last",
         "chat-window-of-the-first",
     ),

@@ -6,7 +6,9 @@ The value stays in the instance `__dict__` (or slot). Instances that are not wat
 from __future__ import annotations
 
 import abc
+import asyncio
 import collections.abc
+import queue
 import typing
 import weakref
 from collections.abc import Callable
@@ -26,6 +28,12 @@ HARMLESS: frozenset[Any] = frozenset(
     + [getattr(collections.abc, name) for name in collections.abc.__all__]
 )
 """Base classes outside the bot that leave attribute access alone."""
+QUEUES = frozenset(
+    {asyncio.Queue, asyncio.LifoQueue, asyncio.PriorityQueue}
+    | {queue.Queue, queue.LifoQueue, queue.PriorityQueue, queue.SimpleQueue}
+)
+"""Who reaches for one of these has not yet met what waits in it: whoever takes that works on for whoever put it there
+(`harness.descent`)."""
 _HOOKS = ("__getattr__", "__getattribute__", "__setattr__", "__delattr__")
 
 
@@ -154,7 +162,7 @@ class AttributeCell:
                 place = watched.places.get(name)
                 if place is not None and place.cells:
                     # Only what was written in this run: the rest is wiring from boot.
-                    place.ledger.read(place, ATTRIBUTE, value, only_known=True)
+                    place.ledger.read(place, ATTRIBUTE, value, scan=type(value) not in QUEUES, only_known=True)
         return value
 
     def __set__(self, instance: Any, value: Any) -> None:
