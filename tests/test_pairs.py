@@ -311,3 +311,10 @@ def test_one_pair_in_three_is_thinned_where_that_leaves_something_to_observe() -
     plans = [Plan(seed=number, steps=(*said("A", "x", "y"), *said("B", "x", "y"))) for number in (0, 1)]
     ways = chosen.both_ways(plans)
     assert [len(kept_by_a(way)) for way in ways] == [2, 2, 2, 2, 1, 1, 1, 1]
+
+
+def test_what_the_harness_fills_with_ids_that_it_met_is_not_thinned() -> None:
+    chosen = pairs.Pairing(SCOPING)
+    plan = Plan(steps=(*said("A", "x", "y"), *said("B", "x", "y"), step("A", payload={"ids": "own", "pick": 0})))
+    chosen.add(plan, trace(), clean=True)
+    assert len(chosen.both_ways([plan])) == 2
