@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,6 +17,7 @@ from fixtures.targets.maimbot_saas_boot import moved
 from fixtures.targets.maimbot_saas_drive import ROUTES
 from fixtures.targets.maimbot_saas_layout import settings
 from fixtures.targets.maimbot_saas_llm import answer
+from fixtures.targets.maimbot_saas_logs import LogPages
 from fixtures.targets.maimbot_saas_memory import Snapshot
 from fixtures.targets.maimbot_saas_tenants import Owners
 from harness import riskmap
@@ -259,3 +263,40 @@ def test_a_message_brings_the_bots_template_with_a_secret_of_its_senders_or_says
     assert unnamed["template_name"] is None
     kept = templates.brought(base, own, who, {"set": "", "template": ""})
     assert (kept["template_items"], kept["template_default"]) == ({}, True)
+
+
+def test_whoever_opens_the_log_page_is_sent_every_line_and_the_bot_says_no_more_once_it_is_left() -> None:
+    from fastapi import WebSocketDisconnect
+
+    pages: list[Any] = []
+    handler = logging.NullHandler()
+
+    async def websocket_logs(page: Any) -> None:
+        pages.append(page)
+        await page.accept()
+        with pytest.raises(WebSocketDisconnect):
+            await page.receive_text()
+
+    modules = {
+        "src.common.logger": SimpleNamespace(
+            initialize_ws_handler=lambda loop: logging.getLogger().addHandler(handler), get_ws_handler=lambda: handler
+        ),
+        "src.webui.logs_ws": SimpleNamespace(websocket_logs=websocket_logs),
+    }
+    told: list[tuple[str, str, Any]] = []
+    watch: Any = SimpleNamespace(outbound=lambda channel, text, recipient: told.append((channel, text, recipient)))
+    who, before = MaimbotSaasTarget().twins(TwinSpec()).a, logging.getLogger().level
+    logs = LogPages(SimpleNamespace(module=modules.__getitem__), watch)  # type: ignore[arg-type]
+
+    async def looked() -> None:
+        await logs.show(who)
+        await logs.show(who)
+        assert logging.getLogger().level == logging.INFO and handler in logging.getLogger().handlers
+        (page,) = pages
+        await page.send_text("a line")
+        assert told == [("webui.logs", "a line", {"tenant": who.tenant, "agent": who.agent})]
+        logs.close()
+        await asyncio.sleep(0)
+        assert logging.getLogger().level == before and handler not in logging.getLogger().handlers
+
+    asyncio.run(looked())
