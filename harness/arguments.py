@@ -208,3 +208,12 @@ def _as(value: Any, kind: Any) -> Any:
         except (TypeError, ValueError):
             return None
     return str(value) if kind is str else value
+
+
+def numbers_of(value: Any, name: str = "") -> tuple[str, ...]:
+    """The numbers among arguments, also in their lists and fields, as ``argument=number``: of rows, mostly."""
+    if isinstance(value, Mapping):
+        return tuple(one for key, held in value.items() for one in numbers_of(held, f"{name}.{key}".strip(".")))
+    if isinstance(value, (list, tuple)):
+        return tuple(one for held in value for one in numbers_of(held, name))
+    return (f"{name}={value}",) if isinstance(value, (int, str)) and str(value).isdecimal() else ()

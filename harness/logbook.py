@@ -22,7 +22,8 @@ Place = tuple[str, str]
 
 
 class Logbook:
-    """The notes of one run. `crossed` are the steps whose call was lent something of the other twin's."""
+    """The notes of one run. `crossed` are the steps whose call was lent something of the other twin's, `lent` the
+    numbers that calls were lent, by step."""
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Logbook:
         self.calls = calls
         self.records: dict[int, StepRecord] = {}
         self.crossed: set[int] = set()
+        self.lent: dict[int, tuple[str, ...]] = {}
 
     def note(self, index: int, step: Step, seq: int, started: float, outcome: str, detail: str) -> None:
         """Record that a step has ended now: `seq` is the number of its first access, `started` in virtual seconds."""
@@ -50,7 +52,7 @@ class Logbook:
             last_seq=len(self.recorder.accesses), started=started, ended=self.loop.time(), outcome=outcome,
             detail=detail, crossed=index in self.crossed, call=place in self.calls,
             wrong=place in self.actions and self.actions[place].is_wrong(step.payload),
-            forged=forgery.named(step.payload, self.twins) if step.who else (),
+            forged=forgery.named(step.payload, self.twins) if step.who else (), lent=self.lent.get(index, ()),
         )  # fmt: skip
 
     def answered(self, who: Principal, step: Step, value: object, rendered: bool) -> None:

@@ -2,7 +2,8 @@
 
 The scheduling code is asyncio's own: `IsolationLoop` inherits ``BaseEventLoop._run_once`` and gives it a selector that
 never waits but moves the clock to the next timer. With an empty tape the order is therefore a stock loop's, by
-construction. With a tape the queue of ready handles is replaced by one that can keep arrivals outside for a while;
+construction; only timers of one moment, which a real clock hardly ever has, come as they were set (`tape.Timer`).
+With a tape the queue of ready handles is replaced by one that can keep arrivals outside for a while;
 `harness.tape` says which, and why no history comes out that a stock loop could not make.
 
 Use it through a loop factory (``asyncio.Runner(loop_factory=...)``, pytest-asyncio's
@@ -30,7 +31,7 @@ from harness.flow import FLOW, IDLE, Flow
 from harness.outcomes import settle, translated
 from harness.plan import Deviation
 from harness.seclusion import Secluded
-from harness.tape import NO_ENTRY, Arrival, ReadyQueue, Tape, TimedArrival, Wait, caller_site, coroutine_site
+from harness.tape import NO_ENTRY, Arrival, ReadyQueue, Tape, TimedArrival, Timer, Wait, caller_site, coroutine_site
 from harness.trace import Begun
 
 T = TypeVar("T")
@@ -93,6 +94,7 @@ class IsolationLoop(Secluded):
         self.clock = clock if clock is not None else VirtualClock()
         self.clock.show()
         self.callbacks = 0
+        self._timers = 0
         self.refused: list[str] = []
         self._tape: Tape | None = None
         self._queue: ReadyQueue | None = None
@@ -249,11 +251,11 @@ class IsolationLoop(Secluded):
     ) -> events.TimerHandle:
         """As asyncio's, in virtual seconds."""
         context = descent.own(context, "timer", callback)
-        if self._tape is None:
-            return super().call_at(when, callback, *args, context=context)
         if when is None:
             raise TypeError("when cannot be None")
         self._check_closed()
+        if self._tape is None:
+            return self._set(Timer(when, callback, args, self, context))
         return self._schedule(self._begin(context, self._site()), when, callback, args, context)
 
     def _schedule(
@@ -262,6 +264,11 @@ class IsolationLoop(Secluded):
         when = max(self.time(), when + wait.delay) if wait.delay else when
         timer = TimedArrival(when, callback, args, self, context)
         timer.hold = _held(wait)
+        return self._set(timer)
+
+    def _set(self, timer: Timer) -> Timer:
+        self._timers += 1
+        timer.turn = self._timers
         heapq.heappush(self._scheduled, timer)
         timer._scheduled = True  # type: ignore[attr-defined]
         return timer

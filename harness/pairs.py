@@ -51,8 +51,9 @@ Result = Literal["equal", "moved", "explained", "differs", "lost"]
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
     """What came of holding A beside B against one variant. ``equal``: A observed the same; ``moved``: only what comes
-    after a shift in time differs; ``explained``: another rule shows why; ``differs``: `finding` says where they part;
-    ``lost``: one of the runs did not end. `outcome` is of the run beside B, or of the one that was lost."""
+    after a shift in time differs, or after a call to which the harness handed other numbers of A's rows;
+    ``explained``: another rule shows why; ``differs``: `finding` says where they part; ``lost``: one of the runs did
+    not end. `outcome` is of the run beside B, or of the one that was lost."""
 
     plan: Plan
     variant: Variant
@@ -209,12 +210,22 @@ def _held_against(outcomes: Sequence[Outcome], variants: Sequence[Variant], fact
             findings = judge(beside.evidence.trace) if findings is None else findings
             if interference.explained(difference, beside, other, findings):
                 result = "explained"
-            elif interference.moved_before(difference, interference.moves(beside.evidence, other.evidence)):
+            elif _asked_otherwise(
+                difference.at, beside.evidence.trace, other.evidence.trace
+            ) or interference.moved_before(difference, interference.moves(beside.evidence, other.evidence)):
                 result = "moved"
             else:
                 result, found = "differs", interference.finding(difference, beside, other, variant)
         pairs.append(Pair(plan=plan, variant=variant, result=result, finding=found, outcome=outcomes[0]))
     return pairs
+
+
+def _asked_otherwise(at: float, beside: Trace, other: Trace) -> bool:
+    """Whether the harness had handed other numbers to one of A's calls by then. Numbers of A's own rows count over all
+    tenants; it is the harness that looked them up, not A who was told them."""
+    lent = {record.index: record.lent for record in other.steps}
+    mine = (record for record in beside.steps if record.who == "A" and record.started <= at)
+    return any(record.lent != lent.get(record.index, record.lent) for record in mine)
 
 
 def _run(outcome: Outcome, facts: Facts) -> Run | None:

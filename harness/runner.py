@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness import containment, forgery
-from harness.arguments import Unmet
+from harness.arguments import Unmet, numbers_of
 from harness.clock import VirtualClock, real_perf_counter
 from harness.descent import Descents
 from harness.errors import ContainmentError, IsolationError, UsageError
@@ -342,6 +342,7 @@ class _Run:
             chosen, crossed = call.arguments(self.harvest, who, step.payload, self.rig.facts.packages)
         if crossed:
             self.logbook.crossed.add(index)
+        self.logbook.lent[index] = numbers_of(chosen)
         bare = step.payload.get("context") == "none"
         # Not wait_for: that makes a task of its own, and lineage would be no proof any more.
         async with asyncio.timeout(CALL_LIMIT):

@@ -71,8 +71,21 @@ class Arrival(events.Handle):
     hold: Wait | None
 
 
-class TimedArrival(events.TimerHandle):
-    """The same for a timer."""
+class Timer(events.TimerHandle):
+    """A timer. What is due at the same moment comes in the order in which it was set (`turn`), as by a clock that never
+    stands still. asyncio's heap would leave that to whatever else waits, and one tenant's timers to the other's."""
+
+    __slots__ = ("turn",)
+    turn: int
+
+    def __lt__(self, other: events.TimerHandle) -> bool:
+        if isinstance(other, Timer):
+            return (self.when(), self.turn) < (other.when(), other.turn)
+        return super().__lt__(other)
+
+
+class TimedArrival(Timer):
+    """The same as `Arrival` for a timer."""
 
     __slots__ = ("hold",)
     hold: Wait | None

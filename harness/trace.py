@@ -76,7 +76,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     (a request answered with an error), ``unmet`` (nothing to call it with), ``cancelled`` or ``contained``. `wrong`: it
     carried a wrong identity, or none. `crossed`: it was called with ids of the other principal. `call`: it called a
     function or route that the harness found by itself. `forged`: the payload fields that named the other twin, as
-    ``path=field``."""
+    ``path=field``. `lent`: the numbers that the harness handed to that call, as ``argument=number``."""
 
     index: int
     entry: str
@@ -92,6 +92,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     crossed: bool = False
     call: bool = False
     forged: tuple[str, ...] = ()
+    lent: tuple[str, ...] = ()
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

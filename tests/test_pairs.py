@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import pairs
+from harness.arguments import numbers_of
 from harness.clock import START as EPOCH
 from harness.observed import FOLDER, TIME, Observation, normal
 from harness.plan import Deviation, Plan, Step
 from harness.principal import TwinSpec
 from harness.rules._evidence import Evidence
 from harness.rules.interference import Difference, first_difference, moved_before, moves
-from harness.trace import Access, StepRecord
+from harness.trace import Access, StepRecord, Trace
 from tests.evidence_factory import FACTS, access, trace
 
 SCOPING = ("tenant", "agent")
@@ -93,6 +94,21 @@ def test_what_is_held_parts_at_the_later_last_write() -> None:
     assert first_difference(mine, theirs) == Difference(mine[0], theirs[1])
     held = first_difference(mine[1:], theirs[:1])
     assert held == Difference(mine[1], theirs[0]) and held.at == 5.0
+
+
+@pytest.mark.parametrize(("who", "then", "asked"), [("A", 2.0, True), ("A", 0.5, False), ("B", 2.0, False)])
+def test_what_a_asked_for_by_numbers_that_the_harness_looked_up_is_not_felt(who: Any, then: float, asked: bool) -> None:
+    def lent(number: int) -> Trace:
+        step = msgspec.structs.replace(ran(0, 1.0, 1.5, who), lent=(f"ids={number}",))
+        return msgspec.structs.replace(trace(), steps=(step,))
+
+    assert pairs._asked_otherwise(then, lent(2), lent(1)) is asked
+    assert not pairs._asked_otherwise(then, lent(2), lent(2))
+
+
+def test_numbers_are_found_in_lists_and_fields_of_arguments() -> None:
+    given = {"body": {"ids": [3, 14], "name": "x", "on": True}, "emoji_id": "5", "at": 1.5}
+    assert numbers_of(given) == ("body.ids=3", "body.ids=14", "emoji_id=5")
 
 
 def run(*accesses: Access) -> Evidence:
