@@ -7,15 +7,19 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from fixtures.overlays._reference_within import FAULTS
+from fixtures.overlays import _reference_within
 from fixtures.targets.reference import ReferenceTarget
 from harness import catalogue, riskmap
 from harness.finding import Finding
 from harness.judge import judge
 from harness.plan import Plan
 from harness.pool import Pool
+from harness.rules.interference import RULE
 from harness.target import Overlay
 from harness.touring import tour
+
+FAULTS = [fault for fault in _reference_within.FAULTS if fault.rule != RULE]
+"""What takes pairs to be felt is tested with them."""
 
 DIMENSION = {
     "config-by-tenant": "A",
