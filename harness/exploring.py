@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -19,7 +19,7 @@ from harness.choices import one_by_one
 from harness.plan import EMPTY, Plan, Step
 from harness.pool import Outcome, Pool
 from harness.principal import Label, TwinSpec
-from harness.rivals import beside, passings
+from harness.rivals import CHANGES, Passing, beside, passings, places
 from harness.schedules import DEPTHS, KINDS, Bound, Kind
 from harness.strategies import ADVANCES, DIMENSIONS, TEXTS, TWIN_SEEDS
 from harness.target import Action
@@ -79,8 +79,9 @@ REFUSED = 3
 QUIET = 3.0
 """Seconds after which what a step set off has mostly ended."""
 
-FURNISHED = 0.6
-"""Part of the plans whose state before is drawn from all there are; the others start from the first."""
+NARROWED = 0.5
+"""Part of the random schedules that change only what comes of waits in whose midst a rival may pass, as far as any are
+known: of all waits few matter (Zhao et al., "Selectively uniform concurrency testing", ASPLOS 2025)."""
 
 EARLIER = 0.25
 """Part of the plans in which both twins did something before, so that what overlaps then has something of theirs to
@@ -197,12 +198,15 @@ class Explorer:
         rng = random.Random(f"{self.seed} schedule {number}")
         choices, rivals = contested(trace), passings(trace)
         close = beside(rivals, trace, met)
+        near = [passing for passing in rivals if passing.code in close] or rivals
+        # What reads only leaves nothing half done.
+        steps = {one.step for one in met if one.op in CHANGES} or {one.step for one in met}
         for turn in range(self.variants):
             how = self.how if self.how != "mixed" else MIXED[(number + turn) % len(MIXED)]
-            if rng.random() < CUTS and (cut := broken_off(plan, choices, rng)) is not None:
+            if rng.random() < CUTS and (cut := broken_off(plan, choices, rng, steps)) is not None:
                 self.tally.plans["cut"] += 1
                 yield self.lay(cut)
-            elif rng.random() < DISTURBED and (made := disturbed(plan, self.actions, rng)) is not None:
+            elif rng.random() < DISTURBED and (made := disturbed(plan, self.actions, rng, steps)) is not None:
                 self.tally.plans["disturbed"] += 1
                 yield self.lay(made)
             elif how == "directed" and rivals:
@@ -210,17 +214,26 @@ class Explorer:
                 yield self.lay(schedules.directed(plan, rivals, rng, self.tried, close))
             elif how == "pct":
                 depth = rng.choice(DEPTHS)
+                among = places(near, trace) if rng.random() < NARROWED else []
                 self.tally.plans["pct"] += 1
-                self.tally.bounds.append(schedules.bound(choices, depth))
-                yield self.lay(schedules.prioritised(plan, choices, depth, rng))
+                self.tally.bounds.append(schedules.bound(choices, depth, among))
+                yield self.lay(schedules.prioritised(plan, choices, depth, rng, among, self.answers))
             else:
                 kinds: Sequence[Kind] = rng.choice((KINDS, KINDS, KINDS[:1], KINDS[1:]))
+                told = _at(near, choices) if rng.random() < NARROWED else choices
                 self.tally.plans["uniform"] += 1
-                yield self.lay(schedules.walk(plan, choices, rng, kinds, self.answers))
+                yield self.lay(schedules.walk(plan, told, rng, kinds, self.answers))
 
 
-def broken_off(plan: Plan, choices: Mapping[str, int], rng: random.Random) -> Plan | None:
-    """`plan` with one of its steps cancelled at a wait that its run in FIFO order showed; None where it showed none."""
+def _at(found: Sequence[Passing], choices: Mapping[str, int]) -> Mapping[str, int]:
+    """Those of the choices that are among `found`; all where none is."""
+    names = {f"{passing.lineage} {passing.site}" for passing in found}
+    return {name: count for name, count in choices.items() if name in names} or choices
+
+
+def broken_off(plan: Plan, choices: Mapping[str, int], rng: random.Random, aimed: Collection[int] = ()) -> Plan | None:
+    """`plan` with one of its steps, of those `aimed` at if any, cancelled at a wait that its run in FIFO order showed;
+    None where it showed none."""
     waits: dict[int, int] = {}
     for name, count in choices.items():
         who, _, number = name.partition(" ")[0].partition(".")
@@ -228,23 +241,26 @@ def broken_off(plan: Plan, choices: Mapping[str, int], rng: random.Random) -> Pl
             waits[int(number)] = waits.get(int(number), 0) + count
     if not waits:
         return None
-    followed = [one for one in sorted(waits) if _followed(plan, one)]
-    at = followed[0] if followed and rng.random() < FIRST else rng.choice(sorted(waits))
+    places = sorted(waits.keys() & set(aimed)) or sorted(waits)
+    followed = [one for one in places if _followed(plan, one)]
+    at = followed[0] if followed and rng.random() < FIRST else rng.choice(places)
     cancel = Step(entry="world", action="cancel", who=plan.steps[at].who, payload={"after": rng.randrange(waits[at])})
     after = list(plan.steps[at + 1 :])
     if after and rng.random() < 0.5:  # what was left behind is met by who comes afterwards, not by who is under way
-        after[0] = msgspec.structs.replace(after[0], gap=max(after[0].gap, GAPS[-1]))
+        after[0] = msgspec.structs.replace(after[0], gap=max(after[0].gap, rng.choice((GAPS[-1], QUIET))))
     # The numbers of later steps move along, and with them the lineages that a tape would name.
     return msgspec.structs.replace(plan, steps=(*plan.steps[: at + 1], cancel, *after), tape=())
 
 
-def disturbed(plan: Plan, actions: Sequence[Action], rng: random.Random) -> Plan | None:
-    """`plan` with something that the target lets happen around it right after one of its steps, to whoever took that;
-    None where it offers nothing of the kind. Whoever comes next may still come upon what was under way."""
+def disturbed(plan: Plan, actions: Sequence[Action], rng: random.Random, aimed: Collection[int] = ()) -> Plan | None:
+    """`plan` with something that the target lets happen around it right after one of its steps, of those `aimed` at if
+    any, to whoever took that; None where it offers nothing of the kind. Whoever comes next may still come upon what was
+    under way."""
     world = [action for action in actions if action.entry == "world" and action.principal]
     places = [index for index, step in enumerate(plan.steps) if step.who and step.entry != "world"]
     if not world or not places:
         return None
+    places = [index for index in places if index in set(aimed)] or places
     followed = [one for one in places if _followed(plan, one)]
     at = followed[0] if followed and rng.random() < FIRST else rng.choice(places)
     # Some moments later: at first the step before has not even begun.
@@ -333,7 +349,7 @@ def drawn(
         twins=TwinSpec(
             dimension=rng.choice(dimensions), pictures=rng.choice(("equal", "marked")), seed=rng.randrange(TWIN_SEEDS)
         ),
-        before=rng.choice(states) if rng.random() < FURNISHED else states[0],
+        before=rng.choice(states),
         steps=tuple(steps),
     )
 

@@ -9,6 +9,7 @@ race-directed testing (Sen, "Race directed random testing of concurrent programs
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -61,6 +62,18 @@ def beside(found: Sequence[Passing], trace: Trace, met: Sequence[Access]) -> fro
         at = bisect_left(mine, moment, key=lambda wait: wait.seq)
         near |= {(lineage, wait.site, wait.number) for wait in mine[max(0, at - BESIDE) : at + BESIDE]}
     return frozenset(one.code for one in found if (one.lineage, one.site, one.occurrence) in near)
+
+
+def places(found: Sequence[Passing], trace: Trace) -> list[tuple[str, int]]:
+    """Each wait that is among `found` once: its lineage, and its number among all waits of that lineage."""
+    wanted = {(one.lineage, one.site, one.occurrence) for one in found}
+    begun: Counter[str] = Counter()
+    told: list[tuple[str, int]] = []
+    for wait in trace.waits:
+        if (wait.lineage, wait.site, wait.number) in wanted:
+            told.append((wait.lineage, begun[wait.lineage]))
+        begun[wait.lineage] += 1
+    return told
 
 
 class _Flow:

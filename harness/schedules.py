@@ -108,10 +108,12 @@ def of_steps(found: Sequence[Point]) -> list[Point]:
     return [point for point in found if "/" not in point.lineage and "." in point.lineage] or list(found)
 
 
-def bound(choices: Mapping[str, int], depth: int) -> Bound:
-    """What a priority schedule of this depth promises on a plan with these choices."""
+def bound(choices: Mapping[str, int], depth: int, places: Sequence[tuple[str, int]] = ()) -> Bound:
+    """What a priority schedule of this depth promises on a plan with these choices; with `places`, of faults whose
+    points of change lie among those."""
     found = points(choices)
-    return Bound(len({point.lineage for point in found}), sum(point.count for point in of_steps(found)), depth)
+    waits = len(places) or sum(point.count for point in of_steps(found))
+    return Bound(len({point.lineage for point in found}), waits, depth)
 
 
 def walk(
@@ -121,48 +123,71 @@ def walk(
     kinds: Sequence[Kind] = KINDS,
     answers: Sequence[str] = (),
 ) -> Plan:
-    """`plan` with each of its waits let arrive later with equal chance, by one of `kinds`. Where sites wait for one of
-    the `answers` from outside, in every second plan each of those comes at once with even chance instead."""
+    """`plan` with each of its waits let arrive later with equal chance, by one of `kinds`, and one of them at least.
+    Where sites wait for one of the `answers` from outside, in every second plan each of those comes at once with even
+    chance instead."""
     rate = rng.choice(RATES)
     prompt = bool(answers) and rng.random() < PROMPT
-    tape: list[Deviation] = []
     found = points(choices)
     steps = set(of_steps(found))
+    tape = _at_once(found, answers, rng) if prompt else []
+    moved: list[tuple[Point, int]] = []
+    still: list[tuple[Point, int]] = []
     for point in found:
+        if prompt and answered(point.site, answers):
+            continue
         # What a background task does over and over is one place, not a thousand.
-        early = prompt and answered(point.site, answers)
         for occurrence in range(point.count) if point in steps else sorted({0, rng.randrange(point.count)}):
-            if early:
-                if rng.random() < 0.5:
-                    sooner = Deviation(
-                        kind="early", lineage=point.lineage, site=point.site, occurrence=occurrence, amount=AT_ONCE
-                    )
-                    tape.append(sooner)
-            elif rng.random() < rate:
-                kind = rng.choice(kinds)
-                amount = rng.choice(HOLDS if kind == "hold" else DELAYS)
-                tape.append(
-                    Deviation(kind=kind, lineage=point.lineage, site=point.site, occurrence=occurrence, amount=amount)
-                )
+            (moved if rng.random() < rate else still).append((point, occurrence))
+    if not tape and not moved and still:  # the run without any was seen before
+        moved = [rng.choice(still)]
+    for point, occurrence in moved:
+        kind = rng.choice(kinds)
+        amount = rng.choice(HOLDS if kind == "hold" else DELAYS)
+        tape.append(Deviation(kind=kind, lineage=point.lineage, site=point.site, occurrence=occurrence, amount=amount))
     if len(tape) > LONGEST:
         tape = [tape[index] for index in sorted(rng.sample(range(len(tape)), LONGEST))]
     return msgspec.structs.replace(plan, tape=tuple(tape))
 
 
-def prioritised(plan: Plan, choices: Mapping[str, int], depth: int, rng: random.Random) -> Plan:
-    """`plan` under random priorities of its lineages with `depth` - 1 points of change. In every second plan what
-    falls behind at such a point also arrives later by some time, so that others get past their own timers."""
+def _at_once(found: Sequence[Point], answers: Sequence[str], rng: random.Random) -> list[Deviation]:
+    """Each wait for one of the `answers` let end at once, with even chance."""
+    return [
+        Deviation(kind="early", lineage=point.lineage, site=point.site, occurrence=occurrence, amount=AT_ONCE)
+        for point in found
+        if answered(point.site, answers)
+        for occurrence in range(min(point.count, LONGEST))
+        if rng.random() < 0.5
+    ]
+
+
+def prioritised(
+    plan: Plan,
+    choices: Mapping[str, int],
+    depth: int,
+    rng: random.Random,
+    places: Sequence[tuple[str, int]] = (),
+    answers: Sequence[str] = (),
+) -> Plan:
+    """`plan` under random priorities of its lineages with `depth` - 1 points of change, drawn from all waits of steps
+    or from `places` (lineage, number of its wait). In every second plan what falls behind at such a point also arrives
+    later by some time, so that others get past their own timers. `answers` are as for `walk`: when they come is
+    nothing that priorities speak of."""
     found = points(choices)
     lineages = list(dict.fromkeys(point.lineage for point in found))
     rng.shuffle(lineages)
     totals = {name: sum(point.count for point in found if point.lineage == name) for name in lineages}
     waits = [point.lineage for point in of_steps(found) for _ in range(point.count)]
+    known = [place for place in places if place[1] < totals.get(place[0], 0)]
     changes: dict[str, list[int]] = {}
     late = rng.random() < 0.5
-    tape: list[Deviation] = []
+    tape = _at_once(found, answers, rng) if answers and rng.random() < PROMPT else []
     for _ in range(min(depth - 1, len(waits))):
-        name = rng.choice(waits)
-        at = rng.randrange(totals[name])
+        if known:
+            name, at = rng.choice(known)
+        else:
+            name = rng.choice(waits)
+            at = rng.randrange(totals[name])
         changes.setdefault(name, []).append(at)
         if late:
             tape.append(Deviation(kind="delay", lineage=name, occurrence=at, amount=rng.choice(DELAYS)))
