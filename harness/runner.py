@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
+import gc
 import os
 import sys
 import traceback
@@ -35,7 +36,7 @@ from harness.target import Exposing, Overlay, Patcher, Target, furnish
 from harness.trace import Trace
 from harness.watch import RecorderWatch
 
-SPECS = 64
+SPECS = 32
 """Twins of so many specs are kept at a time."""
 
 START_LIMIT = 600.0
@@ -81,6 +82,7 @@ class Rig:
         if made is None:
             if len(self._made) >= SPECS:
                 self._made.clear()
+                gc.collect()  # a scanner holds itself, and what else there is of a zygote is frozen and costs nothing
             twins = self.target.twins(spec)
             identities_of(twins)
             made = self._made[spec] = twins, TokenScanner(twins)

@@ -92,8 +92,10 @@ def test_a_step_is_cancelled_at_waits_that_it_was_seen_to_have() -> None:
     assert met == {*((1, "A", after) for after in range(3)), *((2, "B", after) for after in range(5))}
     assert all(cut is not None and ungapped(uncut(cut)) == steps and cut.tape == () for cut in drawn)
     late = {step.gap for cut in drawn if cut for step in cut.steps if step.who == "B"}
-    assert late == {0.0, 0.4}, "now and then who comes next begins when it is over"
+    assert late == {0.0, 0.4, 3.0}, "now and then who comes next begins when it is over"
     assert broken_off(plan, {"timer z": 40, "A.7 x": 1}, rng) is None
+    aimed = [broken_off(plan, {"A.0 x": 2, "B.1 x": 5}, random.Random(seed), {1}) for seed in range(20)]
+    assert {step.who for cut in aimed if cut for step in cut.steps if step.action == "cancel"} == {"B"}
 
 
 def test_something_happens_to_whom_the_other_follows_some_moments_after_its_step() -> None:
@@ -106,11 +108,13 @@ def test_something_happens_to_whom_the_other_follows_some_moments_after_its_step
         plan is not None and plan.steps[at - 1].who == step.who for plan, (at, step) in zip(made, happened, strict=True)
     )
     assert sum(at == 2 for at, _ in happened) > 40, "rather between the two than anywhere else"
+    aimed = [disturbed(Plan(steps=steps), world, random.Random(seed), {0}) for seed in range(20)]
+    assert {plan.steps[1].entry for plan in aimed if plan} == {"world"}, "right after what is aimed at"
     assert disturbed(Plan(steps=steps), [Action(entry="api", name="say")], random.Random(1)) is None
 
 
 def test_only_plans_that_reach_the_aim_get_schedules() -> None:
-    _, pool = explored(40, aim=lambda trace: [SimpleNamespace(step=0, actor="A", lineage="A.0", seq=0)])
+    _, pool = explored(40, aim=lambda trace: [SimpleNamespace(step=0, actor="A", lineage="A.0", seq=0, op="write")])
     assert all(choices for _, choices in pool.asked)
     _, pool = explored(ROUND * (1 + VARIANTS))
     assert sum(choices for _, choices in pool.asked) == ROUND
@@ -134,7 +138,7 @@ def test_what_reaches_the_aim_is_taken_more_often() -> None:
 
     def aim(trace: Trace) -> Any:
         met = [(i, s.who) for i, s in enumerate(aiming.last.steps) if (s.entry, s.action) == wanted and s.who]
-        return [SimpleNamespace(step=step, actor=who, lineage=f"{who}.{step}", seq=0) for step, who in met]
+        return [SimpleNamespace(step=step, actor=who, lineage=f"{who}.{step}", seq=0, op="read") for step, who in met]
 
     assert share(aiming, Explorer(ACTIONS, 1), aim) > 0.5 > 2 * share(aimless, Explorer(ACTIONS, 1), None)
 

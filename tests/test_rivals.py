@@ -9,7 +9,7 @@ import msgspec
 
 from harness import schedules
 from harness.plan import Plan
-from harness.rivals import Passing, beside, passings
+from harness.rivals import Passing, beside, passings, places
 from harness.trace import Begun, Trace
 from tests.evidence_factory import access, trace
 
@@ -124,3 +124,17 @@ def test_waits_beside_what_is_aimed_at_come_first() -> None:
     codes = {(one.lineage, one.occurrence): one.code for one in found}
     first = [codes[tape[0].lineage, tape[0].occurrence] in close for tape in tapes]
     assert 30 < sum(first) < 60, "most of the turns, but not all"
+
+
+def test_waits_are_told_by_their_number_in_the_whole_flow() -> None:
+    waits = [
+        ("A.0", OTHER, 0, 0, 0.0),
+        ("A.0", HELPER, 0, 1, 0.0),
+        ("A.0", HELPER, 1, 2, 0.2),
+        ("B.1", OTHER, 0, 2, 0.0),
+    ]
+    traced = run(TORN, *waits)
+    known = {(one.lineage, one.site, one.occurrence) for one in passings(traced)}
+    assert ("A.0", HELPER, 0) in known
+    told = places(passings(traced), traced)
+    assert ("A.0", 1) in told and len(set(told)) == len(told) == len(known)

@@ -77,6 +77,30 @@ def test_a_walk_reaches_every_wait_and_takes_only_the_kinds_it_is_given() -> Non
     assert met == {("A.0", 0), ("A.0", 1), ("A.0", 2), ("B.1", 0), ("B.1", 1)}
 
 
+def test_a_walk_never_repeats_the_run_that_was_seen() -> None:
+    assert all(schedules.walk(Plan(), {"A.0 x": 1}, random.Random(seed)).tape for seed in range(50))
+
+
+def test_answers_come_at_once_under_priorities_as_well() -> None:
+    choices = {"A.0 model:ask": 2, "B.1 y": 2}
+    tapes = [
+        schedules.prioritised(Plan(), choices, 2, random.Random(seed), answers=("model:*",)).tape for seed in range(60)
+    ]
+    early = [{(d.lineage, d.site, d.occurrence) for d in tape if d.kind == "early"} for tape in tapes]
+    assert set().union(*early) == {("A.0", "model:ask", 0), ("A.0", "model:ask", 1)}
+    assert 0 < sum(not some for some in early) < len(early), "not in every plan"
+
+
+def test_points_of_change_are_drawn_from_the_places_that_are_told() -> None:
+    choices = {"A.0 x": 30, "B.1 y": 30}
+    met = set()
+    for seed in range(60):
+        tape = schedules.prioritised(Plan(), choices, 3, random.Random(seed), [("A.0", 7), ("B.1", 9), ("C.2", 1)]).tape
+        met |= {(d.lineage, d.occurrence) for d in tape if d.occurrence}
+    assert met == {("A.0", 7), ("B.1", 9)}
+    assert schedules.bound(choices, 2, [("A.0", 7), ("B.1", 9)]).waits == 2
+
+
 def test_a_background_task_that_waits_a_thousand_times_does_not_drown_the_steps() -> None:
     tape = [
         d.lineage
