@@ -73,7 +73,7 @@ def measure(
         progress("a day without anybody")
         yield _day(pool, figures)
         progress("plans of more and more steps")
-        yield from growth.by_steps(_drawn(target, pool, 40, 5), pool, figures)
+        yield from growth.by_steps(_drawn(target, pool, 40, 5), pool, bare, figures)
         progress("more and more tenants")
         yield from growth.by_tenants(target, pool, figures)
         if campaign:

@@ -32,28 +32,33 @@ EARLY = 100
 """Plans of a campaign after which memory is looked at first."""
 
 
-def by_steps(plans: Sequence[Plan], pool: Pool, figures: Figures) -> Iterator[str]:
-    """Plans of more and more of the same steps; what a plan without steps costs is taken off."""
+def by_steps(plans: Sequence[Plan], pool: Pool, bare: Pool, figures: Figures) -> Iterator[str]:
+    """Plans of more and more of the same steps, with the probes and on a `bare` bot, since a bot's own work may grow
+    faster than the harness's; what a plan without steps costs is taken off."""
     stock = [step for plan in plans for step in plan.steps if step.who is not None]
     if not stock:
         return
-    base = min(pool.run(Plan()).cpu_ms for _ in range(REPEATS))
-    points: list[tuple[float, float]] = []
-    for count in STEPS:
-        steps = tuple(msgspec.structs.replace(stock[i % len(stock)], gap=0.05, join=i % 10 == 0) for i in range(count))
-        played = [pool.run(Plan(steps=steps), limit=LIMIT) for _ in range(REPEATS if count < STEPS[-1] else 1)]
-        cost = min(outcome.cpu_ms for outcome in played)
-        if any(outcome.trace is None for outcome in played):
-            yield f"{count} steps: the plan did not end ({played[0].status})"
-            break
-        figures[f"steps_{count}_cpu_ms"] = round(cost, 1)
-        points.append((count, cost - base))
-        if cost > LONGEST * 1000 / 4:
-            break
-    if len(points) > 2:
-        figures["steps_exponent"] = round(exponent(points), 2)
-        told = ", ".join(f"{count:.0f}: {cost / 1000:.2f} s" for count, cost in points)
-        yield f"cost by steps ({told}): exponent {figures['steps_exponent']:.2f}"
+    for name, which, whose in (("steps", pool, "by steps"), ("steps_bare", bare, "by steps, without probes")):
+        base = min(which.run(Plan(), observe=which is pool).cpu_ms for _ in range(REPEATS))
+        points: list[tuple[float, float]] = []
+        for count in STEPS:
+            steps = tuple(
+                msgspec.structs.replace(stock[i % len(stock)], gap=0.05, join=i % 10 == 0) for i in range(count)
+            )
+            repeats = REPEATS if count < STEPS[-1] else 1
+            played = [which.run(Plan(steps=steps), limit=LIMIT, observe=which is pool) for _ in range(repeats)]
+            cost = min(outcome.cpu_ms for outcome in played)
+            if any(outcome.trace is None for outcome in played):
+                yield f"{count} steps: the plan did not end ({played[0].status})"
+                break
+            figures[f"{name}_{count}_cpu_ms"] = round(cost, 1)
+            points.append((count, cost - base))
+            if cost > LONGEST * 1000 / 4:
+                break
+        if len(points) > 2:
+            figures[f"{name}_exponent"] = round(exponent(points), 2)
+            told = ", ".join(f"{count:.0f}: {cost / 1000:.2f} s" for count, cost in points)
+            yield f"cost {whose} ({told}): exponent {figures[f'{name}_exponent']:.2f}"
 
 
 def by_tenants(target: Target, pool: Pool, figures: Figures) -> Iterator[str]:
