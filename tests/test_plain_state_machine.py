@@ -418,11 +418,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=20.0, help="processor time for each fault and side")
     parser.add_argument("--only", default="*", help="faults whose name matches this glob")
+    parser.add_argument("--sample", type=int, metavar="N", help="so many of them, drawn at random")
+    parser.add_argument("--seed", type=int, default=0, help="of that draw")
     options = parser.parse_args()
     rows = []
-    for fault in FAULTS:
-        if not fnmatch.fnmatchcase(fault.name, options.only):
-            continue
+    chosen = [fault for fault in FAULTS if fnmatch.fnmatchcase(fault.name, options.only)]
+    if options.sample is not None:
+        chosen = random.Random(options.seed).sample(chosen, min(options.sample, len(chosen)))
+    for fault in chosen:
         plain, why = by_machine(fault.name, options.seconds)
         ours, what = by_harness(fault.name, options.seconds)
         rows.append({"fault": fault.name, "rule": fault.rule, "machine": plain, "harness": ours})
