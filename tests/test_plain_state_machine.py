@@ -7,7 +7,8 @@ stored or asked the model anything that the other marked, and what each was told
 
 `python tests/test_plain_state_machine.py --seconds 20` plays it against every fault of the catalogue beside the
 harness, with the same processor time for both (waiting is free): the machine so much for each fault, the harness as
-much for all of them, since it boots and tours the bot once. It prints lines for each fault and a line of JSON at the end.
+much for all of them, since it boots and tours the bot once. It prints lines for each fault and a line of JSON at the
+end.
 """
 
 from __future__ import annotations
