@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from harness.plan import Plan, Step
 from harness.pool import Pool
 from harness.principal import TwinSpec
 from harness.trace import Access
+from tests.evidence_factory import FACTS, access, trace
 from tests.keys_support import Bot
 
 MEMOS = """
@@ -36,6 +38,27 @@ MEMOS = """
     @functools.lru_cache
     def fresh(chat):
         return object()
+
+    LAST = "said by canaryA"
+
+    @functools.lru_cache
+    def last(chat):
+        return LAST
+
+    @functools.lru_cache
+    def owner(chat):
+        return "tenantA"
+
+    @functools.lru_cache
+    def shortened(text):
+        return text[:20]
+
+    def known(chat):
+        return KNOWN[chat]
+
+    @functools.lru_cache
+    def looked_up(chat):
+        return known(chat)[:1]
 
     @functools.lru_cache
     def once(chat, seen=set()):
@@ -97,6 +120,36 @@ def test_only_what_the_first_call_left_untouched_is_called_again(tmp_path: Path)
         assert len(bot["memos"].CALLS) == 1
 
 
+def made_by_nobody(folder: Path, name: str, argument: str) -> list[Access]:
+    """What a flow without context left in a memo, and what another such flow met there."""
+    bot = Bot(folder, memos=MEMOS)
+    with bot.run() as session:
+        session.as_(None)
+        bot["memos"].known("group77")
+        for _ in range(2):
+            getattr(bot["memos"], name)(argument)
+        return session.on(f"{bot.name}.memos.{name}()")
+
+
+@pytest.mark.parametrize(("name", "argument"), [("digest", "group77"), ("shortened", "canaryA of tenantA")])
+def test_what_says_no_more_than_its_key_is_told_apart(tmp_path: Path, name: str, argument: str) -> None:
+    assert [(one.op, one.detail.get("derived")) for one in made_by_nobody(tmp_path, name, argument)] == [
+        ("write", True), ("read", True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["last", "owner", "counted", "fresh", "looked_up"])
+def test_what_says_more_or_comes_from_elsewhere_is_not(tmp_path: Path, name: str) -> None:
+    assert not any("derived" in one.detail for one in made_by_nobody(tmp_path, name, "group77"))
+
+
+@pytest.mark.parametrize(("detail", "told"), [({"derived": True}, False), ({}, True)])
+def test_a_missing_context_matters_only_where_a_memo_says_more_than_its_key(detail: dict[str, Any], told: bool) -> None:
+    detail = {"owned_by": "first-writer", **detail}
+    written = access(sink="key", op="write", ambient="-", new_owner="A", marks="A", detail=detail)
+    assert bool(judge(trace(written), FACTS)) is told
+
+
 @pytest.mark.parametrize(("kind", "met"), [("asyncio.Queue", False), ("queue.Queue", False), ("Box", True)])
 def test_who_reaches_for_a_queue_has_not_met_what_waits_in_it(tmp_path: Path, kind: str, met: bool) -> None:
     bot = Bot(tmp_path, desk=DESK.replace("KIND", kind))
@@ -118,15 +171,20 @@ def pool() -> Iterator[Pool]:
 
 
 def talk(order: Sequence[str]) -> list[Step]:
-    said = {"text": "{message}"}
-    steps = [Step(entry="api", action="mention", who=who, payload=said, gap=0.05) for who in order]  # type: ignore[arg-type]
+    """Everybody says something, shows a picture, and is answered."""
+    does: list[tuple[str, dict[str, Any]]] = [("mention", {"text": "{message}"}), ("picture", {"slot": "picture"})]
+    steps = [
+        Step(entry="api", action=action, who=who, payload=payload, gap=0.05)  # type: ignore[arg-type]
+        for action, payload in does
+        for who in order
+    ]
     return [*steps, Step(entry="world", action="advance", payload={"seconds": 8}, join=True)]
 
 
 def findings(pool: Pool, overlay: str) -> tuple[list[Finding], set[str]]:
     """Findings of a talk in which the twins come first in turns, and where both were."""
     steps = (*talk("AB"), *talk("BA"), *talk("AB"))
-    outcome = pool.run(Plan(twins=TwinSpec(dimension="T"), steps=steps, overlays=(overlay,)))
+    outcome = pool.run(Plan(twins=TwinSpec(dimension="T", pictures="marked"), steps=steps, overlays=(overlay,)))
     assert outcome.trace is not None, outcome.detail
     met = {one.surface for one in outcome.trace.accesses if one.ambient == "B"}
     return judge(outcome.trace, TARGET.facts(), DEMANDS), met

@@ -43,6 +43,7 @@ class Ledger:
         self._declared: dict[tuple[str, str], Label | None] = {}
         self._touched: dict[int, Place] = {}
         self._repeats: dict[tuple[Any, ...], Access] = {}
+        self._again_met = 0
         self._objects: dict[tuple[str, str], dict[int, int]] = {}
         self._identities: tuple[Recorder, Identities] | None = None
         self._codes: dict[int, CodeType] = {}
@@ -71,10 +72,11 @@ class Ledger:
     # -- one cell -----------------------------------------------------------------------------------------------
 
     def read(
-        self, place: Place, key: Any, value: Any, *, scan: bool = True, only_known: bool = False, worked: bool = False
-    ) -> None:
+        self, place: Place, key: Any, value: Any, *, scan: bool = True, only_known: bool = False, worked: bool = False,
+        derived: bool = False,
+    ) -> None:  # fmt: skip
         """A cell was read. Without `scan` only its presence showed (a membership test). `worked`: the reader would have
-        worked out the very value itself."""
+        worked out the very value itself. `derived`: see `write`."""
         recorder = self.listening()
         if recorder is None:
             return
@@ -95,6 +97,8 @@ class Ledger:
         more = self._telling(recorder, place, [value] if marks else [])
         if worked:
             more["worked"] = True
+        if derived:
+            more["derived"] = True
         self._record(recorder, ambient, "read", place, text, owner, None, marks, owned_by, cell, value, repeat, more)
 
     def write(
@@ -107,9 +111,11 @@ class Ledger:
         told: Callable[[tuple[Mark, ...]], Flow | None] | None = None,
         more: dict[str, Any] | None = None,
         added: bool = False,
+        derived: bool = False,
     ) -> None:
         """A cell got `value`. Where the running code is not the writer, `told` says of the canaries in what was written
-        in which flow it may have been; lineage is no proof there. `added`: an element more, in nobody's place."""
+        in which flow it may have been; lineage is no proof there. `added`: an element more, in nobody's place.
+        `derived`: the value was worked out of the key alone, and says nothing that does not stand there."""
         place.dirty = True
         recorder = self.listening()
         if recorder is None:
@@ -130,6 +136,8 @@ class Ledger:
         after = owner if owned_by == "target" else new.owner
         if added:
             more = {**(more or {}), "added": True}
+        if derived:
+            more = {**(more or {}), "derived": True}
         token = FLOW.set(flow or FLOW.get())
         try:
             self._record(recorder, ambient, op, place, where, owner, after, marks, owned_by, new, value, None, more)
@@ -260,9 +268,21 @@ class Ledger:
         return recorder is not None and cell is not None and cell.by != recorder.served()
 
     def recorded(self) -> int:
-        """How many accesses have been recorded so far."""
+        """How many accesses have been recorded so far, each repeat by itself."""
         recorder = _recorder.current()
-        return len(recorder.accesses) if recorder is not None else 0
+        return len(recorder.accesses) + self._again_met if recorder is not None else 0
+
+    def says_no_more(self, value: Any, *given: Any) -> bool:
+        """Whether every canary and every twin's id in `value` stands in `given` as well. False while nobody listens."""
+        recorder = self.listening()
+        if recorder is None:
+            return False
+        said, known = render(value), render(*given)
+        marks, theirs = (
+            {(m.label, m.slot) for m in recorder.marks(one.text, *one.blobs)} for one in (said, known)
+        )  # fmt: skip
+        names, others = (set(self._named(recorder, one.text)["own"]) for one in (said, known))
+        return marks <= theirs and names <= others
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -417,5 +437,6 @@ class Ledger:
         earlier = self._repeats.get(repeat)
         if earlier is None:
             return False
+        self._again_met += 1
         earlier.detail["repeats"] = earlier.detail.get("repeats", 0) + 1
         return True

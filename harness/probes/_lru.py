@@ -32,6 +32,7 @@ def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, l
     missing: Any = object()
     objects: dict[int, int] = {}  # by identity, in the order in which they were asked with
     alone: set[Any] = set()  # keys whose values were worked out of the arguments alone, as far as is seen
+    derived: set[Any] = set()  # those of them that anybody could who has the arguments, and that say no more
 
     def cached(*args: Any, **named: Any) -> Any:
         if maxsize == 0:  # the original does not even hash the arguments then
@@ -46,7 +47,8 @@ def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, l
                     store.move_to_end(key)
         if result is not missing:
             again = key in alone and ledger.is_strangers(place, key)
-            ledger.read(place, key, result, worked=again and _same(ledger, function, args, named, result))
+            worked = again and _same(ledger, function, args, named, result)
+            ledger.read(place, key, result, worked=worked, derived=key in derived)
             return result
         counts[1] += 1
         before = ledger.recorded()
@@ -54,13 +56,17 @@ def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, l
         with lock:
             if plain(result) and ledger.recorded() == before:
                 alone.add(key)
+                given = (*args, *named.values())
+                if all(map(plain, given)) and ledger.says_no_more(result, *given):
+                    derived.add(key)
             if key not in store:
                 store[key] = result
                 if maxsize is not None and len(store) > maxsize:
                     gone, _ = store.popitem(last=False)
                     place.cells.pop(gone, None)
                     alone.discard(gone)
-        ledger.write(place, key, result)
+                    derived.discard(gone)
+        ledger.write(place, key, result, derived=key in derived)
         return result
 
     def cache_info() -> Any:
@@ -72,6 +78,7 @@ def traced_lru(function: Callable[..., Any], maxsize: int | None, typed: bool, l
             items = list(store.items())
             store.clear()
             alone.clear()
+            derived.clear()
             counts[:] = [0, 0]
         if items:
             ledger.iterate(place, items, op="delete")

@@ -90,6 +90,8 @@ def _tenant_state(access: Access) -> str:
             return f"the row belongs to {owner}"
         return ""
     if access.sink in ("key", "file"):
+        if access.detail.get("derived"):
+            return ""  # a memo: whoever has the key can work it out, and nobody comes to it without
         if owner in TWINS and access.detail.get("owned_by") == "target":
             return f"the {access.sink} names {owner}"
         if owner in TWINS and has_mark(access, owner):
