@@ -221,11 +221,16 @@ def _held_against(outcomes: Sequence[Outcome], variants: Sequence[Variant], fact
 
 
 def _asked_otherwise(at: float, beside: Trace, other: Trace) -> bool:
-    """Whether the harness had handed other numbers to one of A's calls by then. Numbers of A's own rows count over all
-    tenants; it is the harness that looked them up, not A who was told them."""
-    lent = {record.index: record.lent for record in other.steps}
+    """Whether the harness had handed other numbers to one of A's calls by then, or had found nothing to make it with
+    in one of the runs. Numbers of A's own rows count over all tenants; it is the harness that looked them up, not A who
+    was told them."""
+    asked = {record.index: _asked(record) for record in other.steps}
     mine = (record for record in beside.steps if record.who == "A" and record.started <= at)
-    return any(record.lent != lent.get(record.index, record.lent) for record in mine)
+    return any(_asked(record) != asked.get(record.index, _asked(record)) for record in mine)
+
+
+def _asked(record: StepRecord) -> tuple[tuple[str, ...], bool]:
+    return record.lent, record.call and record.outcome == "unmet"
 
 
 def _run(outcome: Outcome, facts: Facts) -> Run | None:
@@ -297,9 +302,9 @@ def _or_thinned(plan: Plan, index: int) -> Plan:
 
 
 def _observes(plan: Plan) -> bool:
-    """Whether a thinned plan leaves A anything to do. Where the harness fills steps with ids it has met, what is left
-    out changes what it fills others with, and that A would not do by itself."""
-    return any(step.who == "A" for step in plan.steps) and not any("ids" in step.payload for step in plan.steps)
+    """Whether a thinned plan leaves A anything to do. Calls are asked with what the harness finds in each of the runs,
+    all of which leave out the same; where it finds something else, what comes after is not judged."""
+    return any(step.who == "A" for step in plan.steps)
 
 
 def _spread(names: Sequence[str], count: int) -> list[str]:

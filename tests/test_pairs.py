@@ -306,7 +306,7 @@ def said(who: str, *texts: str) -> tuple[Step, ...]:
 
 
 def kept_by_a(plan: Plan) -> list[str]:
-    return [one.payload["text"] for one in plan.steps if one.who == "A"]
+    return [one.payload.get("text", "") for one in plan.steps if one.who == "A"]
 
 
 def test_a_leaves_out_every_other_thing_that_both_do() -> None:
@@ -329,8 +329,21 @@ def test_one_pair_in_three_is_thinned_where_that_leaves_something_to_observe() -
     assert [len(kept_by_a(way)) for way in ways] == [2, 2, 2, 2, 1, 1, 1, 1]
 
 
-def test_what_the_harness_fills_with_ids_that_it_met_is_not_thinned() -> None:
+def test_what_the_harness_fills_with_ids_is_thinned_as_well() -> None:
     chosen = pairs.Pairing(SCOPING)
     plan = Plan(steps=(*said("A", "x", "y"), *said("B", "x", "y"), step("A", payload={"ids": "own", "pick": 0})))
     chosen.add(plan, trace(), clean=True)
-    assert len(chosen.both_ways([plan])) == 2
+    ways = chosen.both_ways([plan])
+    assert [len(kept_by_a(way)) for way in ways] == [3, 2, 2, 1]
+    assert all(way.steps[-1] == plan.steps[-1] for way in (ways[0], ways[2]))
+
+
+def test_a_call_that_only_one_run_could_make_is_not_felt() -> None:
+    def ended(outcome: str, call: bool) -> Trace:
+        made = msgspec.structs.replace(ran(0, 1.0, 1.5), outcome=outcome, call=call)
+        return msgspec.structs.replace(trace(), steps=(made,))
+
+    assert pairs._asked_otherwise(2.0, ended("ok", True), ended("unmet", True))
+    assert not pairs._asked_otherwise(2.0, ended("ok", True), ended("refused", True))
+    assert not pairs._asked_otherwise(0.5, ended("ok", True), ended("unmet", True))
+    assert not pairs._asked_otherwise(2.0, ended("ok", False), ended("unmet", False))
