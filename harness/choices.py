@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,11 +10,27 @@ import msgspec
 
 from harness.target import Action
 
+_SIGN = re.compile(r"[!#$%*./:;?\\~+-]\w")
+"""What a command begins with, and no sentence or name."""
+
 
 def one_by_one(actions: Sequence[Action]) -> list[Action]:
-    """The actions with one for each choice of the field that offers most of them, each choice once; without those that
-    carry a wrong identity: who is refused at the door overlaps with nobody."""
+    """The actions with one for each choice of the field that offers most of them, each choice once, and one for all
+    choices that are cut short (`cut_short`); without those that carry a wrong identity: who is refused at the door
+    overlaps with nobody."""
     return [made for action in actions for made in _narrowed(action) if not made.is_wrong(_settled(made))]
+
+
+def cut_short(action: Action, field: str) -> list[str]:
+    """The commands among the choices of a field without the words that they end with, as a user leaves out what one
+    asks for: each once, and none that is offered as it is. A command begins with a sign (``/off``). None of a field
+    that carries identities."""
+    kind = action.payload.get(field)
+    if not isinstance(kind, (list, tuple)) or field in action.wrong:
+        return []
+    commands = [choice.split() for choice in kind if isinstance(choice, str) and _SIGN.match(choice)]
+    made = (" ".join(words[:count]) for words in commands for count in range(1, len(words)))
+    return [text for text in dict.fromkeys(made) if text not in kind]
 
 
 def _narrowed(action: Action) -> list[Action]:
@@ -25,7 +42,10 @@ def _narrowed(action: Action) -> list[Action]:
     for value in offered[name]:
         if value not in distinct:  # choices need not be hashable
             distinct.append(value)
-    return [msgspec.structs.replace(action, payload={**action.payload, name: [value]}) for value in distinct]
+    settled = [[value] for value in distinct]
+    if short := cut_short(action, name):
+        settled.append(short)
+    return [msgspec.structs.replace(action, payload={**action.payload, name: values}) for values in settled]
 
 
 def _settled(action: Action) -> dict[str, Any]:

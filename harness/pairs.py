@@ -21,6 +21,7 @@ from harness.offers import OTHER
 from harness.plan import Plan, Step
 from harness.pool import Outcome, Pool
 from harness.principal import BYSTANDER, DIMENSION_FIELDS, Label
+from harness.repeating import insists
 from harness.rules import interference
 from harness.rules._evidence import Evidence
 from harness.rules._scope import coarsest
@@ -39,6 +40,10 @@ THINNED = 3
 
 BLOCK = 24
 """Plans that are taken both ways before the same are taken thinned."""
+
+INSISTENT = 4
+"""One pair of a campaign in so many is of a plan in which somebody insists (`harness.repeating`): what that leaves for
+the other bears nobody's mark."""
 
 KEPT = 1000
 """Plans kept as candidates for pairs."""
@@ -248,6 +253,7 @@ class Pairing:
         self._scoping = frozenset(scoping)
         self._timed: dict[str, Plan] = {}
         self._clean: list[str] = []
+        self._insistent: list[str] = []
         self._leaky: list[str] = []
 
     def add(self, plan: Plan, trace: Trace, *, clean: bool) -> None:
@@ -258,12 +264,17 @@ class Pairing:
             return  # a step that never ends holds the run open longer than any wait could without it
         name = plan.digest()
         self._timed[name] = timed(plan, trace.steps)
-        (self._clean if clean else self._leaky).append(name)
+        if clean and insists(plan):
+            self._insistent.append(name)
+        else:
+            (self._clean if clean else self._leaky).append(name)
 
     def chosen(self, count: int) -> list[Plan]:
-        """`count` plans spread over what was played, A observing in one and B in the next, one in `THINNED` thinned;
-        clean ones where there are enough of them, since a leak explains all that comes after it."""
-        names = _spread(self._clean, count)
+        """`count` plans spread over what was played, A observing in one and B in the next, one in `THINNED` thinned
+        and one in `INSISTENT` of those in which somebody insists; clean ones where there are enough of them, since a
+        leak explains all that comes after it."""
+        names = _spread(self._clean, count - min(count // INSISTENT, len(self._insistent)))
+        names += _spread(self._insistent, count - len(names))
         names += _spread(self._leaky, count - len(names))
         plans = [self._timed[name] for name in names]
         ways = [plan if index % 2 == 0 else swapped(plan) for index, plan in enumerate(plans)]

@@ -10,8 +10,10 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from harness import impostors
+from harness.choices import cut_short
 from harness.plan import EMPTY, Plan, Step
 from harness.principal import BYSTANDER, TwinSpec
+from harness.repeating import Repeating
 from harness.target import Action
 
 TEXTS = (
@@ -32,7 +34,8 @@ WITHIN = ("A", "C", "P")
 """Differences within one tenant: two agents, two chats of one agent, one chat id on two platforms."""
 
 BATCH = 6
-"""Plans drawn in one generation run of Hypothesis."""
+"""Plans drawn in one generation run of Hypothesis; after each comes one in which principals insist
+(`harness.repeating`)."""
 
 TWIN_SEEDS = 8
 """Twins of so many seeds are drawn from; few, so that a target may keep what it derives from them."""
@@ -43,6 +46,10 @@ HOSTILE = 12
 
 THIRD = 8
 """One generated plan in so many has a third tenant, where the target can write one."""
+
+
+SHORT = 12
+"""One choice in so many is cut short, where it can be (see `harness.choices.cut_short`)."""
 
 
 def _field(kind: Any) -> st.SearchStrategy[Any]:
@@ -59,7 +66,15 @@ def _field(kind: Any) -> st.SearchStrategy[Any]:
 
 def payloads(action: Action) -> st.SearchStrategy[dict[str, Any]]:
     """Payloads of one action."""
-    return st.fixed_dictionaries({name: _field(kind) for name, kind in action.payload.items()})
+    return st.fixed_dictionaries({name: _chosen(action, name) for name in action.payload})
+
+
+def _chosen(action: Action, name: str) -> st.SearchStrategy[Any]:
+    whole = _field(action.payload[name])
+    short = cut_short(action, name)
+    if not short:
+        return whole
+    return st.integers(0, SHORT - 1).flatmap(lambda turn: whole if turn else st.sampled_from(short))
 
 
 @st.composite
@@ -129,10 +144,13 @@ def generate(
     first. A generation run dwells on variants of what it drew first, so that many short ones spread better than a long
     one."""
     made: list[Plan] = []
+    insisting = Repeating(actions, campaign_seed, dimensions, states, TWIN_SEEDS)
     turn = 0
     while len(made) < count:
         batch = min(BATCH, count - len(made))
         made += _batch(actions, batch, campaign_seed * 100_003 + turn, dimensions, hostile, states, third)
+        if insisting and len(made) < count:
+            made.append(insisting.draw(TEXTS))
         turn += 1
     return made
 
