@@ -69,7 +69,7 @@ class Repeating:
         return bool(self._choices)
 
     def draw(self, texts: Sequence[str]) -> Plan:
-        """The next plan: each twin insists on one thing, and the other looks; `texts` are what a field of words takes."""
+        """The next plan: each twin insists on one thing, and the other looks; `texts` are what words are taken from."""
         rng = self._rng
         steps: list[Step] = []
         for who in rng.sample(("A", "B"), 2):
