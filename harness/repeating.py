@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from harness.choices import one_by_one
+import msgspec
+
+from harness.choices import cut_short, one_by_one
 from harness.plan import EMPTY, Plan, Step
 from harness.principal import Label, TwinSpec
 from harness.target import Action
@@ -89,6 +91,8 @@ class Repeating:
         again = _step(self._choices[at], who, texts, rng)
         yield from [again] * rng.choice(TIMES)
         looks = [_step(self._choices[near], other, texts, rng) for near in self._near(at)]
+        if rng.random() < 0.5 and (asked := _bare(self._choices[at], again)):
+            looks.insert(0, msgspec.structs.replace(again, who=other, payload=asked))
         yield from looks
         if rng.random() < 0.5:  # and once more, now that the other has come by
             yield again
@@ -112,6 +116,16 @@ class Repeating:
                 break
             found.append(rng.choice(left))
         return found
+
+
+def _bare(choice: Action, step: Step) -> dict[str, Any] | None:
+    """The payload of a step whose command leaves out what it asks for: where somebody has just said it, that may be
+    taken. None where the step is no command, or asks for nothing."""
+    for field, said in step.payload.items():
+        short = cut_short(msgspec.structs.replace(choice, payload={field: [said]}), field)
+        if short:
+            return {**step.payload, field: short[0]}
+    return None
 
 
 def _words(choice: Action) -> frozenset[str]:

@@ -79,6 +79,16 @@ SHOWS: dict[str, tuple[Step, ...]] = {
         step("A", "command", "/draft x", gap=3),
         wait(3),
     ),
+    "pages-tagged-for-all": (
+        step("B", "text"),
+        Step(entry="webui", action="statistics", who="A", gap=3),
+        wait(3),
+    ),
+    "exports-counted-beside": (step("B", "area", "/export"), step("A", "area", "/export", gap=3), wait(3)),
+    "topics-written-by-a-partial": (
+        *(step(who, "area", "/topic {memory}", gap=2) for who in "BAA"),
+        wait(3),
+    ),
     "typing-sign-for-all": (step("B", "mention"), step("A", "mention", gap=9), wait(12)),
 }
 

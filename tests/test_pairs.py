@@ -17,9 +17,9 @@ from harness.observed import FOLDER, TIME, Observation, normal
 from harness.plan import Deviation, Plan, Step
 from harness.principal import TwinSpec
 from harness.rules._evidence import Evidence
-from harness.rules.interference import Difference, first_difference, moved_before, moves
+from harness.rules.interference import Difference, Run, explained, first_difference, moved_before, moves
 from harness.trace import Access, StepRecord, Trace
-from tests.evidence_factory import FACTS, access, trace
+from tests.evidence_factory import FACTS, TWINS, access, trace
 
 SCOPING = ("tenant", "agent")
 
@@ -347,3 +347,10 @@ def test_a_call_that_only_one_run_could_make_is_not_felt() -> None:
     assert not pairs._asked_otherwise(2.0, ended("ok", True), ended("refused", True))
     assert not pairs._asked_otherwise(0.5, ended("ok", True), ended("unmet", True))
     assert not pairs._asked_otherwise(2.0, ended("ok", False), ended("unmet", False))
+
+
+@pytest.mark.parametrize(("sink", "explains"), [("outbound", True), ("outcome", False)])
+def test_no_other_rule_shows_what_stands_in_an_error(sink: str, explains: bool) -> None:
+    told = Difference(seen(f"step 1 raised: not {TWINS.b.secrets['message']}", sink=sink, seq=-1), None)
+    runs = [Run(run(read(0.5)), []) for _ in range(2)]
+    assert explained(told, *runs, []) is explains

@@ -10,6 +10,7 @@ import pytest
 
 from fixtures.overlays import (
     _reference_areas,
+    _reference_carried,
     _reference_company,
     _reference_context,
     _reference_hosts,
@@ -39,7 +40,7 @@ MAP = riskmap.load(TARGET.risk_map())
 DEMANDS = MAP.demands("reference")
 MODULES = (
     _reference_context, _reference_areas, _reference_learnt, _reference_moved, _reference_hosts, _reference_mechanisms,
-    _reference_reach, _reference_memos,
+    _reference_reach, _reference_memos, _reference_carried,
 )  # fmt: skip
 FAULTS = [fault for module in MODULES for fault in module.FAULTS]
 
@@ -239,6 +240,8 @@ SHOWS: dict[str, tuple[str, ...]] = {
         "command-registered-anew",
         "prompt-put-together-once",
         "lines-as-a-default",
+        "notes-of-the-turn",
+        "renamed-by-a-trigger",
     ),
     "words": (
         "moods-by-address",

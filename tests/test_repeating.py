@@ -82,8 +82,21 @@ def test_the_other_rather_looks_at_what_speaks_of_the_same() -> None:
             text for (one, first, count), (other, text, _) in itertools.pairwise(made)
             if first == "/off draft here" and count > 1 and one != other
         ]  # fmt: skip
+    looked = [text for text in looked if text != "/off"]
     akin = sum(text.startswith("/draft") or text == "/off draft here" for text in looked)
     assert looked and akin > len(looked) / 2
+
+
+def test_the_other_also_looks_without_saying_what_was_said() -> None:
+    drawn = insisting()
+    followed = [
+        (said, text)
+        for _ in range(30)
+        for (one, said, count), (other, text, _) in itertools.pairwise(runs(drawn.draw(TEXTS)))
+        if count > 1 and one != other
+    ]
+    assert ("/draft {message}", "/draft") in followed and ("/off draft here", "/off") in followed
+    assert all(text != "/mood" or said == "/mood" for said, text in followed if text == said.split()[0])
 
 
 def test_the_same_seed_draws_the_same_plans_and_one_in_so_many_insists() -> None:

@@ -245,8 +245,8 @@ def explained(difference: Difference, beside: Run, other: Run, findings: Sequenc
     """Whether another rule shows why the runs part: a canary of B's stands in what A observes, or before it A's flow
     met what is B's, or B's flow changed what is A's."""
     for run, one in ((beside, difference.beside), (other, difference.other)):
-        if one is None:
-            continue
+        if one is None or one.sink == "outcome":
+            continue  # no other rule reads how a step ended
         if any(token in one.text for token in run.evidence.trace.twins.b.secrets.values()):
             return True
         if one.seq >= 0 and has_mark(run.evidence.trace.accesses[one.seq], "B"):
