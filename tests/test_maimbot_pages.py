@@ -1,0 +1,84 @@
+"""What is edited on the pages of MaiMBot's WebUI, and the page that shows how far a plugin's change is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fixtures.targets import maimbot_saas_pages as pages
+from fixtures.targets.maimbot_saas import MaimbotSaasTarget
+from harness.errors import UsageError
+from harness.principal import TwinSpec
+
+WHO = MaimbotSaasTarget().twins(TwinSpec()).a
+
+
+def edited(what: str) -> list[tuple[str, str, Any]]:
+    """What the pages are asked for one edit."""
+    asked: list[tuple[str, str, Any]] = []
+
+    async def ask(method: str, path: str, body: Any) -> tuple[int, str]:
+        asked.append((method, path, body))
+        config = {"api_providers": [{"name": "one", "api_key": "k"}, {"name": "two", "api_key": "k"}]}
+        return 200, json.dumps({"config": config})
+
+    assert asyncio.run(pages.edit(ask, WHO, what)).startswith("200 ")
+    return asked
+
+
+@pytest.mark.parametrize("what", pages.EDITS)
+def test_each_edit_sends_a_secret_of_whoever_edits_and_nobody_elses(what: str) -> None:
+    method, path, body = edited(what)[-1]
+    assert method == "POST" and path.startswith("/api/webui/")
+    assert any(secret in json.dumps(body) for secret in WHO.secrets.values())
+
+
+def test_a_models_key_is_put_among_the_providers_that_are_shown_and_the_others_stay() -> None:
+    shown, saved = edited("model")
+    assert shown[:2] == pages.ROUTES["config_model"]
+    assert [one["api_key"] for one in saved[2]] == [WHO.secrets["config.tenant"], "k"]
+
+
+def test_an_adapters_file_is_shown_from_where_it_was_saved() -> None:
+    assert edited("adapter")[-1][2]["path"] in pages.ROUTES["adapter"][1]
+
+
+def test_an_edit_that_is_not_offered_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match="no edit 'colour'"):
+        edited("colour")
+
+
+def test_the_progress_page_shows_each_principal_once_what_is_told_until_it_is_left() -> None:
+    from fastapi import WebSocketDisconnect
+
+    sockets: list[Any] = []
+    left: list[bool] = []
+
+    async def serve(socket: Any) -> None:
+        sockets.append(socket)
+        await socket.accept()
+        await socket.send_text("how far")
+        with pytest.raises(WebSocketDisconnect):
+            await socket.receive_text()
+        left.append(True)
+
+    modules = {"src.webui.plugin_progress_ws": SimpleNamespace(websocket_plugin_progress=serve)}
+    told: list[tuple[str, str, Any]] = []
+    watch: Any = SimpleNamespace(outbound=lambda channel, text, recipient: told.append((channel, text, recipient)))
+
+    async def looked() -> None:
+        shown = pages.ProgressPages(SimpleNamespace(module=modules.__getitem__), watch)  # type: ignore[arg-type]
+        await shown.show(WHO)
+        await shown.show(WHO)
+        assert len(sockets) == 1
+        assert told == [("webui.progress", "how far", {"tenant": WHO.tenant, "agent": WHO.agent})]
+        shown.close()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert left
+
+    asyncio.run(looked())
