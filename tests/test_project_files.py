@@ -53,7 +53,7 @@ def test_links_in_the_documents_lead_somewhere() -> None:
 def test_commands_and_options_in_the_documents_exist() -> None:
     commands = main.commands
     known = {option for c in commands.values() for option in options(c)} | {f"--{name}" for name in plugin.OPTIONS}
-    others = {"--lf", "--depth"}  # pytest's own, git's
+    others = {"--lf", "--dist", "--depth"}  # pytest's own, pytest-xdist's, git's
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         text = page.read_text(encoding="utf-8")
         for name in re.findall(r"(?:`|^ +(?:- )*)isolation ([a-z]+)", text, re.MULTILINE):
