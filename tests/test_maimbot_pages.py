@@ -11,8 +11,10 @@ import pytest
 
 from fixtures.targets import maimbot_saas_pages as pages
 from fixtures.targets.maimbot_saas import MaimbotSaasTarget
+from fixtures.targets.maimbot_saas_logs import Page, Told
 from harness.errors import UsageError
 from harness.principal import TwinSpec
+from harness.probes._text import key_text
 
 WHO = MaimbotSaasTarget().twins(TwinSpec()).a
 
@@ -93,3 +95,11 @@ def test_the_progress_page_shows_each_principal_once_what_is_told_until_it_is_le
         assert left
 
     asyncio.run(looked())
+
+
+def test_a_page_that_the_bot_keeps_reads_the_same_in_every_process() -> None:
+    def page(folder: str) -> Page:
+        watch: Any = SimpleNamespace(folder=folder, outbound=print)
+        return Page((WHO.tenant, WHO.agent), Told(watch, "webui.progress", WHO).tell)
+
+    assert key_text(page("/one")) == key_text(page("/another"))
