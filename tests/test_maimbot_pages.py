@@ -103,3 +103,9 @@ def test_a_page_that_the_bot_keeps_reads_the_same_in_every_process() -> None:
         return Page((WHO.tenant, WHO.agent), Told(watch, "webui.progress", WHO).tell)
 
     assert key_text(page("/one")) == key_text(page("/another"))
+
+
+def test_a_set_of_pages_is_gone_through_in_one_order_wherever_they_lie() -> None:
+    pages_of = [[Page((name, "agent"), print) for name in ("one", "two", "three")] for _ in range(20)]
+    assert len({tuple(page.owner for page in set(made)) for made in pages_of}) == 1
+    assert len({Page(("one", "agent"), print), Page(("one", "agent"), print)}) == 2
