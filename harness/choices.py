@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -31,6 +32,17 @@ def cut_short(action: Action, field: str) -> list[str]:
     commands = [choice.split() for choice in kind if isinstance(choice, str) and _SIGN.match(choice)]
     made = (" ".join(words[:count]) for words in commands for count in range(1, len(words)))
     return [text for text in dict.fromkeys(made) if text not in kind]
+
+
+def drawn_value(kind: Any, texts: Sequence[str], rng: random.Random) -> Any:
+    """A value of a field as `Action.payload` describes it; words come from `texts`."""
+    if kind == "text":
+        return rng.choice(texts)
+    if kind == "int":
+        return rng.randrange(10)
+    if kind == "flag":
+        return rng.random() < 0.5
+    return rng.choice(kind) if isinstance(kind, (list, tuple)) else kind
 
 
 def _narrowed(action: Action) -> list[Action]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from harness import schedules
-from harness.choices import one_by_one
+from harness.choices import drawn_value, one_by_one
 from harness.plan import EMPTY, Plan, Step
 from harness.pool import Outcome, Pool
 from harness.principal import Label, TwinSpec
@@ -382,20 +382,10 @@ def _round(sent: Sequence[Action], ticks: Sequence[Action], around: set[str], rn
 def _step(action: Action, who: Label | str | None, rng: random.Random) -> Step:
     label: Any = who if action.principal else None
     for _ in range(REFUSED):
-        payload = {name: _value(kind, rng) for name, kind in action.payload.items()}
+        payload = {name: drawn_value(kind, TEXTS, rng) for name, kind in action.payload.items()}
         if not action.is_wrong(payload):
             break
     return Step(entry=action.entry, action=action.name, who=label, payload=payload, gap=rng.choice(GAPS))
-
-
-def _value(kind: Any, rng: random.Random) -> Any:
-    if kind == "text":
-        return rng.choice(TEXTS)
-    if kind == "int":
-        return rng.randrange(10)
-    if kind == "flag":
-        return rng.random() < 0.5
-    return rng.choice(kind) if isinstance(kind, (list, tuple)) else kind
 
 
 def _sent(action: Action) -> bool:

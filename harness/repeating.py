@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from harness.choices import cut_short, one_by_one
+from harness.choices import cut_short, drawn_value, one_by_one
 from harness.plan import EMPTY, Plan, Step
 from harness.principal import Label, TwinSpec
 from harness.target import Action
@@ -143,15 +143,5 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _step(action: Action, who: Label, texts: Sequence[str], rng: random.Random) -> Step:
-    payload = {name: _value(kind, texts, rng) for name, kind in action.payload.items()}
+    payload = {name: drawn_value(kind, texts, rng) for name, kind in action.payload.items()}
     return Step(entry=action.entry, action=action.name, who=who, payload=payload, gap=QUIET, join=True)
-
-
-def _value(kind: Any, texts: Sequence[str], rng: random.Random) -> Any:
-    if kind == "text":
-        return rng.choice(texts)
-    if kind == "int":
-        return rng.randrange(10)
-    if kind == "flag":
-        return rng.random() < 0.5
-    return rng.choice(kind) if isinstance(kind, (list, tuple)) else kind
