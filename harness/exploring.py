@@ -241,9 +241,9 @@ def broken_off(plan: Plan, choices: Mapping[str, int], rng: random.Random, aimed
             waits[int(number)] = waits.get(int(number), 0) + count
     if not waits:
         return None
-    places = sorted(waits.keys() & set(aimed)) or sorted(waits)
-    followed = [one for one in places if _followed(plan, one)]
-    at = followed[0] if followed and rng.random() < FIRST else rng.choice(places)
+    where = sorted(waits.keys() & set(aimed)) or sorted(waits)
+    followed = [one for one in where if _followed(plan, one)]
+    at = followed[0] if followed and rng.random() < FIRST else rng.choice(where)
     cancel = Step(entry="world", action="cancel", who=plan.steps[at].who, payload={"after": rng.randrange(waits[at])})
     after = list(plan.steps[at + 1 :])
     if after and rng.random() < 0.5:  # what was left behind is met by who comes afterwards, not by who is under way
@@ -257,12 +257,12 @@ def disturbed(plan: Plan, actions: Sequence[Action], rng: random.Random, aimed: 
     any, to whoever took that; None where it offers nothing of the kind. Whoever comes next may still come upon what was
     under way."""
     world = [action for action in actions if action.entry == "world" and action.principal]
-    places = [index for index, step in enumerate(plan.steps) if step.who and step.entry != "world"]
-    if not world or not places:
+    where = [index for index, step in enumerate(plan.steps) if step.who and step.entry != "world"]
+    if not world or not where:
         return None
-    places = [index for index in places if index in set(aimed)] or places
-    followed = [one for one in places if _followed(plan, one)]
-    at = followed[0] if followed and rng.random() < FIRST else rng.choice(places)
+    where = [index for index in where if index in aimed] or where
+    followed = [one for one in where if _followed(plan, one)]
+    at = followed[0] if followed and rng.random() < FIRST else rng.choice(where)
     # Some moments later: at first the step before has not even begun.
     happens = msgspec.structs.replace(_step(_weighted(world, rng), plan.steps[at].who, rng), gap=rng.choice(GAPS[-2:]))
     return msgspec.structs.replace(plan, steps=(*plan.steps[: at + 1], happens, *plan.steps[at + 1 :]), tape=())

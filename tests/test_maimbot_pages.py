@@ -11,7 +11,7 @@ import pytest
 
 from fixtures.targets import maimbot_saas_pages as pages
 from fixtures.targets.maimbot_saas import MaimbotSaasTarget
-from fixtures.targets.maimbot_saas_logs import Page, Told
+from fixtures.targets.maimbot_saas_sockets import Page, Pages, Told
 from harness.errors import UsageError
 from harness.principal import TwinSpec
 from harness.probes._text import key_text
@@ -65,7 +65,7 @@ def test_an_edit_that_is_not_offered_is_refused_by_name() -> None:
         edited("colour")
 
 
-def test_the_progress_page_shows_each_principal_once_what_is_told_until_it_is_left() -> None:
+def test_a_page_is_opened_once_for_each_principal_and_shows_what_is_told_until_it_is_left() -> None:
     from fastapi import WebSocketDisconnect
 
     sockets: list[Any] = []
@@ -79,14 +79,13 @@ def test_the_progress_page_shows_each_principal_once_what_is_told_until_it_is_le
             await socket.receive_text()
         left.append(True)
 
-    modules = {"src.webui.plugin_progress_ws": SimpleNamespace(websocket_plugin_progress=serve)}
     told: list[tuple[str, str, Any]] = []
     watch: Any = SimpleNamespace(outbound=lambda channel, text, recipient: told.append((channel, text, recipient)))
 
     async def looked() -> None:
-        shown = pages.ProgressPages(SimpleNamespace(module=modules.__getitem__), watch)  # type: ignore[arg-type]
-        await shown.show(WHO)
-        await shown.show(WHO)
+        shown = Pages(watch, "webui.progress")
+        await shown.open(WHO, serve)
+        await shown.open(WHO, serve)
         assert len(sockets) == 1
         assert told == [("webui.progress", "how far", {"tenant": WHO.tenant, "agent": WHO.agent})]
         shown.close()
