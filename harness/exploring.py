@@ -1,27 +1,23 @@
 """Exploration: short plans in which both twins' flows overlap, each played in FIFO order first and then under schedules
-drawn at the points where it could have gone otherwise (`harness.schedules`).
-
-Each plan is a swarm of its own (Groce et al., "Swarm testing", ISSTA 2012): it takes a random half of the target's
-entries and actions and of the kinds of steps around them, since what is left out lets the rest go further.
-"""
+drawn at the points where it could have gone otherwise (`harness.schedules`)."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from harness import schedules
-from harness.choices import drawn_value, one_by_one
+from harness.choices import one_by_one
 from harness.plan import EMPTY, Plan, Step
 from harness.pool import Outcome, Pool
-from harness.principal import Label, TwinSpec
 from harness.rivals import CHANGES, Passing, beside, passings, places
 from harness.schedules import DEPTHS, KINDS, Bound, Kind
-from harness.strategies import ADVANCES, DIMENSIONS, TEXTS, TWIN_SEEDS
+from harness.strategies import DIMENSIONS
+from harness.swarms import GAPS, QUIET, drawn, is_sent, step_of, weighted
 from harness.target import Action
 from harness.trace import Access, Trace
 
@@ -31,19 +27,11 @@ How = Literal["fifo", "uniform", "pct", "directed", "mixed"]
 MIXED: tuple[How, ...] = ("directed", "uniform", "directed", "pct", "uniform")
 """Kinds of schedules in turns."""
 
-AROUND = ("cancel", "tick", "advance", "world", "call", "burst")
-"""Kinds of steps a swarm takes or leaves beside what the twins send: cancelling what is in flight, the bot's own
-timers, the clock, whatever else the target lets happen around it, calls that were found, many times the same at once.
-"""
-
 ROUND = 8
 """Plans played in FIFO order before their variants."""
 
 VARIANTS = 4
 """Schedules for each plan where only exploring counts; a campaign that also wants other steps takes fewer."""
-
-AFTER = (0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 8, 10, 13, 17, 22)
-"""Waits after which what is in flight is cancelled."""
 
 CUTS = 0.2
 """Part of a plan's variants in which a step is cancelled at one of the waits that it was seen to have."""
@@ -54,8 +42,6 @@ it needs then."""
 
 DISTURBED = 0.25
 """Part of the others in which something happens around the bot between two steps."""
-
-GAPS = (0.0, 0.0, 0.0, 0.0, 0.05, 0.4)
 
 SHARE = 0.6
 """Part of a campaign's generated plans that explores."""
@@ -71,24 +57,18 @@ TOGETHER = 2
 """Choices that such a plan takes."""
 
 FAVOURED = 12
-"""Actions with their payloads that are kept because they touch what is aimed at."""
+"""Actions that are kept because they touch what is aimed at, and as many of those that change it."""
 
-REFUSED = 3
-"""Draws of a payload until it carries a right identity: who is refused at the door overlaps with nobody."""
+PAYLOADS = 3
+"""Payloads that are kept of each: of what may be said much is said in many ways, and would be all there is."""
 
-QUIET = 3.0
-"""Seconds after which what a step set off has mostly ended."""
+CHANGING = 0.5
+"""Part of the plans that take what they send from those that change what is aimed at, as far as any do: most of what
+touches it only looks at it in passing."""
 
 NARROWED = 0.5
 """Part of the random schedules that change only what comes of waits in whose midst a rival may pass, as far as any are
 known: of all waits few matter (Zhao et al., "Selectively uniform concurrency testing", ASPLOS 2025)."""
-
-EARLIER = 0.25
-"""Part of the plans in which both twins did something before, so that what overlaps then has something of theirs to
-show."""
-
-MANY = 3
-"""How often a burst does the same thing."""
 
 
 class Tally(msgspec.Struct):
@@ -140,8 +120,9 @@ class Explorer:
         self.lay = lay
         self.answers = tuple(answers)
         self.tally = Tally()
-        self.favoured: list[Action] = []
-        self.choices = one_by_one([action for action in self.actions if _sent(action)])
+        self.favoured: dict[tuple[str, str], list[Action]] = {}
+        self.changing: dict[tuple[str, str], list[Action]] = {}
+        self.choices = one_by_one([action for action in self.actions if is_sent(action)])
         random.Random(f"{seed} choices").shuffle(self.choices)
         self.drawn = 0
         self.tried: Counter[str] = Counter()
@@ -175,17 +156,19 @@ class Explorer:
     def _aimed(self, plan: Plan, met: Sequence[Access] | None) -> bool:
         if met is None:
             return True
-        for index in dict.fromkeys(access.step for access in met):
-            step = plan.steps[index]
-            known = Action(entry=step.entry, name=step.action, payload=step.payload, principal=step.who is not None)
-            if known not in self.favoured and len(self.favoured) < FAVOURED:
-                self.favoured.append(known)
+        for favoured, those in (
+            (self.favoured, met),
+            (self.changing, [access for access in met if access.op in CHANGES]),
+        ):
+            for index in dict.fromkeys(access.step for access in those):
+                _keep(favoured, plan.steps[index])
         return len({access.actor for access in met}) > 1
 
     def base(self, *, evenly: bool = False) -> Plan:
         """The next plan in FIFO order; with `evenly`, one in `EVENLY` takes what has its turn."""
         rng = random.Random(f"{self.seed} plan {self.drawn}")
-        acting = [action for action in self.favoured if action.principal]
+        acting = _sendable(self.changing, rng) if self.changing and rng.random() < CHANGING else []
+        acting = acting or _sendable(self.favoured, rng)
         turn = evenly and bool(self.choices) and self.drawn % EVENLY == EVENLY - 1
         if turn:
             first = self.drawn // EVENLY * TOGETHER
@@ -223,6 +206,21 @@ class Explorer:
                 told = _at(near, choices) if rng.random() < NARROWED else choices
                 self.tally.plans["uniform"] += 1
                 yield self.lay(schedules.walk(plan, told, rng, kinds, self.answers))
+
+
+def _keep(favoured: dict[tuple[str, str], list[Action]], step: Step) -> None:
+    """Take down what a step did, unless there is enough of that."""
+    name = step.entry, step.action
+    if name in favoured or len(favoured) < FAVOURED:
+        known = Action(entry=step.entry, name=step.action, payload=step.payload, principal=step.who is not None)
+        ways = favoured.setdefault(name, [])
+        if known not in ways and len(ways) < PAYLOADS:
+            ways.append(known)
+
+
+def _sendable(favoured: dict[tuple[str, str], list[Action]], rng: random.Random) -> list[Action]:
+    """What a principal did of it, each with one of its payloads."""
+    return [rng.choice(ways) for ways in favoured.values() if ways[0].principal]
 
 
 def _at(found: Sequence[Passing], choices: Mapping[str, int]) -> Mapping[str, int]:
@@ -264,7 +262,7 @@ def disturbed(plan: Plan, actions: Sequence[Action], rng: random.Random, aimed: 
     followed = [one for one in where if _followed(plan, one)]
     at = followed[0] if followed and rng.random() < FIRST else rng.choice(where)
     # Some moments later: at first the step before has not even begun.
-    happens = msgspec.structs.replace(_step(_weighted(world, rng), plan.steps[at].who, rng), gap=rng.choice(GAPS[-2:]))
+    happens = msgspec.structs.replace(step_of(weighted(world, rng), plan.steps[at].who, rng), gap=rng.choice(GAPS[-2:]))
     return msgspec.structs.replace(plan, steps=(*plan.steps[: at + 1], happens, *plan.steps[at + 1 :]), tape=())
 
 
@@ -289,108 +287,3 @@ def contested(trace: Trace) -> dict[str, int]:
     }
     kept = {name: count for name, count in trace.choices.items() if name.partition(" ")[0] in met}
     return kept or dict(trace.choices)
-
-
-def swarm(actions: Sequence[Action], rng: random.Random) -> list[Action]:
-    """A random half of the actions on a random part of the entries, with at least one that a principal does where there
-    is any."""
-    entries = sorted({action.entry for action in actions})
-    kept = {entry for entry in entries if rng.random() < 0.6}
-    chosen = [action for action in actions if action.entry in kept and rng.random() < 0.5]
-    if not any(_sent(action) for action in chosen):
-        sent = [action for action in actions if _sent(action)]
-        chosen += rng.sample(sent, min(1, len(sent)))
-    return chosen
-
-
-def drawn(
-    actions: Sequence[Action],
-    rng: random.Random,
-    dimensions: Sequence[str],
-    states: Sequence[str] = (EMPTY,),
-    favoured: Sequence[Action] = (),
-    surely: bool = False,
-) -> Plan:
-    """One plan: one to three rounds in which both twins do the same or different things at once, with some of what
-    may happen around that. Three in four (all, with `surely`) take what they send from `favoured`, where there is any.
-    """
-    chosen = swarm(actions, rng)
-    around = {kind for kind in AROUND if rng.random() < 0.4}
-    sent = [action for action in chosen if _sent(action)]
-    if favoured and (rng.random() < 0.75 or surely):
-        sent = rng.sample(favoured, min(len(favoured), rng.randint(1, 2)))
-    ticks = [action for action in chosen if not action.principal and action.entry != "world"]
-    world = [action for action in chosen if action.entry == "world"]
-    calls = [action for action in actions if action.call] if "call" in around else []
-    steps: list[Step] = []
-    if (others := [action for action in actions if _sent(action)]) and rng.random() < EARLIER:
-        first = _weighted(others, rng)
-        steps += [_step(first, who, rng) for who in rng.sample("AB", 2)]
-    before = len(steps)
-    for _ in range(rng.choice((1, 1, 1, 2, 2, 3))):
-        pool = calls if calls and rng.random() < 0.5 else sent
-        steps += _round(pool or calls, ticks if "tick" in around else (), around, rng)
-        if world and "world" in around and rng.random() < 0.5:
-            action, at = rng.choice(world), rng.randrange(len(steps) + 1)
-            both = rng.sample("AB", rng.randint(1, 2)) if action.principal else [None]
-            steps[at:at] = [_step(action, who, rng) for who in both]
-        if "advance" in around:
-            seconds = rng.choice(ADVANCES)
-            steps.append(Step(entry="world", action="advance", payload={"seconds": seconds}, join=rng.random() < 0.5))
-    if 0 < before < len(steps):  # what was done before is over by then
-        steps[before] = msgspec.structs.replace(steps[before], join=True)
-    if rng.random() < 0.6:  # both again once all is quiet: what the overlap left behind shows then
-        last = {step.who: step for step in steps if step.who and step.entry != "world"}
-        again = [msgspec.structs.replace(step, gap=QUIET, join=True) for step in last.values()]
-        rng.shuffle(again)  # whoever comes first may put right what the overlap left for the other
-        steps += again
-    return Plan(
-        seed=rng.randrange(2**16),
-        twins=TwinSpec(
-            dimension=rng.choice(dimensions), pictures=rng.choice(("equal", "marked")), seed=rng.randrange(TWIN_SEEDS)
-        ),
-        before=rng.choice(states),
-        steps=tuple(steps),
-    )
-
-
-def _round(sent: Sequence[Action], ticks: Sequence[Action], around: set[str], rng: random.Random) -> list[Step]:
-    if not sent:
-        return [_step(action, None, rng) for action in ticks]
-    first, second = rng.sample("AB", 2)
-    one = _weighted(sent, rng)
-    other = one if rng.random() < 0.7 else _weighted(sent, rng)
-    steps = [_step(one, first, rng), _step(other, second, rng)]
-    if other is one and rng.random() < 0.7:
-        steps[1] = msgspec.structs.replace(steps[1], payload=steps[0].payload)
-    if "burst" in around and rng.random() < 0.3:
-        steps = [step for step in steps for _ in range(rng.randint(1, MANY))]
-        rng.shuffle(steps)
-    if ticks and rng.random() < 0.6:
-        steps.insert(rng.randrange(len(steps) + 1), _step(rng.choice(ticks), None, rng))
-    if "cancel" in around and rng.random() < 0.8:
-        at = rng.choice([index for index, step in enumerate(steps) if step.who])
-        steps.insert(
-            at + 1,
-            Step(entry="world", action="cancel", who=steps[at].who, payload={"after": rng.choice(AFTER)}),
-        )
-    if rng.random() < 0.3:  # whoever came first comes again while the others are still under way
-        steps.append(_step(one, first, rng))
-    return steps
-
-
-def _step(action: Action, who: Label | str | None, rng: random.Random) -> Step:
-    label: Any = who if action.principal else None
-    for _ in range(REFUSED):
-        payload = {name: drawn_value(kind, TEXTS, rng) for name, kind in action.payload.items()}
-        if not action.is_wrong(payload):
-            break
-    return Step(entry=action.entry, action=action.name, who=label, payload=payload, gap=rng.choice(GAPS))
-
-
-def _sent(action: Action) -> bool:
-    return action.principal and action.entry != "world" and not action.call
-
-
-def _weighted(actions: Sequence[Action], rng: random.Random) -> Action:
-    return rng.choices(actions, [max(1, action.weight) for action in actions])[0]

@@ -143,6 +143,32 @@ def test_what_reaches_the_aim_is_taken_more_often() -> None:
     assert share(aiming, Explorer(ACTIONS, 1), aim) > 0.5 > 2 * share(aimless, Explorer(ACTIONS, 1), None)
 
 
+def test_what_changes_the_aim_is_taken_more_often_than_what_only_looks_at_it() -> None:
+    looking = [Action(entry="api", name=f"look{number}", payload={"text": "text"}) for number in range(9)]
+    actions = [*looking, Action(entry="webui", name="change", payload={"text": "text"})]
+
+    class Seeing(Played):
+        def map(self, plans: Sequence[Plan], **how: Any) -> Iterator[Outcome]:
+            for outcome in super().map(plans, **how):
+                self.last = outcome.plan
+                yield outcome
+
+    pool: Any = Seeing()
+
+    def aim(trace: Trace) -> Any:
+        met = [(i, s.who, s.entry) for i, s in enumerate(pool.last.steps) if s.who]
+        return [
+            SimpleNamespace(
+                step=step, actor=who, lineage=f"{who}.{step}", seq=0, op="read" if entry == "api" else "write"
+            )
+            for step, who, entry in met
+        ]
+
+    list(Explorer(actions, 1).play(pool, 400, aim=aim))
+    plans = [plan for plan, choices in pool.asked if choices]
+    assert sum(any(step.entry == "webui" for step in plan.steps) for plan in plans) > len(plans) * 0.22
+
+
 def test_every_choice_of_an_action_that_has_many_comes_from_both_twins() -> None:
     words = [f"/{number}" for number in range(40)]
     wrong = Action(entry="api", name="stranger", payload={"key": ["none"]}, wrong={"key": ["none"]})
