@@ -5,22 +5,28 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
 
+from harness import pairs
 from harness.exploring import Explorer, How
 from harness.finding import Finding
 from harness.origins import origins
+from harness.pairs import Pair
 from harness.plan import Plan
 from harness.pool import Outcome, Pool
+from harness.rules.interference import RULE
 from harness.shrink import shrink
 from harness.target import Action, Facts, Overlay, Target, states_of
 from harness.trace import Access, Trace
 
 WITHIN = 500
 """Plans a fault is hunted for at most, those in FIFO order included."""
+
+PORTION = 40
+"""Plans after which those that are to be felt are played as pairs."""
 
 DOUBTS = 3
 """Plans on which plain code shows the same, after which no further one is looked at for it."""
@@ -81,18 +87,29 @@ def hunt(
             a for a in trace.accesses if a.actor and a.step >= 0 and fnmatch.fnmatchcase(a.surface, overlay.overlap)
         ]
 
+    def take(outcome: Outcome, found: Sequence[Finding]) -> None:
+        for finding in found:
+            right = [rule for rule in finding.rules if speaks_of(overlay, finding, (rule,))]
+            hits.extend((outcome, finding, rule) for rule in right if plain[finding.fingerprint, rule] < DOUBTS)
+            if not right:
+                others[f"{finding.rule} on {finding.surface}"] = None
+
+    felt = overlay.rule == RULE
     while count < within and not late():
+        met: list[Outcome] = []
+        portion = min(PORTION, within - count) if felt else within - count
         # Nothing else can be played while plans are under way: those end first.
-        for outcome in explorer.play(ground.pool, within - count, aim=near, stop=lambda: bool(hits) or late()):
+        for outcome in explorer.play(ground.pool, portion, aim=near, stop=lambda: bool(hits) or late()):
             count += 1
             tick()
-            for finding in ground.judge(outcome.trace) if outcome.trace is not None else ():
-                right = [rule for rule in finding.rules if speaks_of(overlay, finding, (rule,))]
-                hits.extend((outcome, finding, rule) for rule in right if plain[finding.fingerprint, rule] < DOUBTS)
-                if not right:
-                    others[f"{finding.rule} on {finding.surface}"] = None
+            if outcome.trace is not None:
+                take(outcome, ground.judge(outcome.trace))
+                if felt and len({access.actor for access in near(outcome.trace)}) > 1:
+                    met.append(outcome)
+        for pair in _felt(ground, met, late):
+            take(pair.outcome, [pair.finding] if pair.finding is not None else [])
         for outcome, finding, rule in hits:
-            if _shows(ground, finding.fingerprint, rule, [msgspec.structs.replace(outcome.plan, overlays=())])[0]:
+            if _shows(ground, finding, rule, [msgspec.structs.replace(outcome.plan, overlays=())])[0]:
                 plain[finding.fingerprint, rule] += 1
                 continue
             plan = _smaller(ground, finding, rule, outcome) if small else outcome.plan
@@ -101,11 +118,21 @@ def hunt(
     return Hunt(overlay=overlay.name, plans=count, instead=tuple(others))
 
 
+def _felt(ground: Ground, met: Sequence[Outcome], late: Callable[[], bool]) -> Iterator[Pair]:
+    """These plans as pairs, one way each."""
+    pairing = pairs.Pairing(ground.facts.scoping)
+    for outcome in met:
+        if outcome.trace is not None:
+            pairing.add(outcome.plan, outcome.trace, clean=True)
+    for made in pairs.play(ground.pool, pairing.chosen(len(met)), ground.facts, ground.judge, stop=late):
+        yield from made
+
+
 def _smaller(ground: Ground, finding: Finding, rule: str, outcome: Outcome) -> Plan:
     plan, _ = shrink(
         outcome.plan,
-        lambda plans: _shows(ground, finding.fingerprint, rule, plans),
-        likely=origins(outcome.plan, outcome.trace, finding),
+        lambda plans: _shows(ground, finding, rule, plans),
+        likely=origins(outcome.plan, outcome.trace, finding) if rule != RULE else (),
         trace=outcome.trace,
     )
     return plan
@@ -120,9 +147,10 @@ def speaks_of(overlay: Overlay, finding: Finding, rules: Collection[str] | None 
     )
 
 
-def _shows(ground: Ground, fingerprint: str, rule: str, plans: Sequence[Plan]) -> list[bool]:
+def _shows(ground: Ground, finding: Finding, rule: str, plans: Sequence[Plan]) -> list[bool]:
+    played = pairs.judged(
+        ground.pool, plans, ground.facts, ground.judge, rule=rule, variants=pairs.variants_of(finding)
+    )
     return [
-        outcome.trace is not None
-        and any(f.fingerprint == fingerprint and rule in f.rules for f in ground.judge(outcome.trace))
-        for outcome in ground.pool.map(plans)
+        any(other.fingerprint == finding.fingerprint and rule in other.rules for other in found) for _, found in played
     ]

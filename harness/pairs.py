@@ -8,6 +8,7 @@ kept a queue busy, say), what follows is not judged.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Literal
 
@@ -18,7 +19,7 @@ from harness.finding import Finding
 from harness.forgery import places
 from harness.observed import observations
 from harness.offers import OTHER
-from harness.plan import Plan, Step
+from harness.plan import Plan, Step, cancels
 from harness.pool import Outcome, Pool
 from harness.principal import BYSTANDER, DIMENSION_FIELDS, Label
 from harness.repeating import insists
@@ -69,13 +70,12 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
 def pairable(plan: Plan, scoping: Collection[str]) -> bool:
     """Whether the plan can be played as a pair: twins that the bot's design keeps apart (`Facts.scoping`: two tenants,
-    mostly two agents of one as well), both at work, and no failure that strikes by a count over both of them."""
+    mostly two agents of one as well), both at work, and no failure that strikes by a count over both of them. Where
+    both are cancelled, either observes uncancelled (`spared`)."""
     if DIMENSION_FIELDS[coarsest(plan.twins.dimension)] not in scoping or plan.twins.others:
         return False
     if any((step.entry, step.action) == ("world", "fail") and step.who is None for step in plan.steps):
         return False
-    if any((step.entry, step.action) == ("world", "cancel") for step in plan.steps):
-        return False  # what is in flight when it strikes is a matter of time
     return {"A", "B"} <= {step.who for step in plan.steps}
 
 
@@ -122,6 +122,16 @@ def swapped(plan: Plan) -> Plan:
     )
     steps = tuple(msgspec.structs.replace(step, who=places[step.who]) for step in plan.steps)
     return msgspec.structs.replace(plan, steps=steps, tape=tape)
+
+
+def spared(plan: Plan) -> Plan:
+    """`plan` without A's cancellations: what of A's is in flight when they strike is a matter of time. B's
+    stay, and must not be felt by A."""
+    steps = tuple(
+        msgspec.structs.replace(NOTHING, gap=step.gap) if step.who == "A" and cancels(step) else step
+        for step in plan.steps
+    )
+    return msgspec.structs.replace(plan, steps=steps)
 
 
 def thinned(plan: Plan, odd: int = 0) -> Plan:
@@ -260,7 +270,8 @@ class Pairing:
         """Remember a plan that was played, if it can be a pair's. `clean`: it showed no finding."""
         if not pairable(plan, self._scoping) or len(self._timed) >= KEPT:
             return
-        if any(record.outcome == "cancelled" for record in trace.steps):
+        broken = Counter(record.who for record in trace.steps if record.outcome == "cancelled")
+        if broken - Counter(step.who for step in plan.steps if cancels(step)):
             return  # a step that never ends holds the run open longer than any wait could without it
         name = plan.digest()
         self._timed[name] = timed(plan, trace.steps)
@@ -277,13 +288,13 @@ class Pairing:
         names += _spread(self._insistent, count - len(names))
         names += _spread(self._leaky, count - len(names))
         plans = [self._timed[name] for name in names]
-        ways = [plan if index % 2 == 0 else swapped(plan) for index, plan in enumerate(plans)]
+        ways = [_way(plan, index) for index, plan in enumerate(plans)]
         return [_or_thinned(way, index) for index, way in enumerate(ways)]
 
     def leaky(self, count: int) -> list[Plan]:
         """`count` plans spread over those that showed a finding, A observing in one and B in the next."""
         plans = [self._timed[name] for name in _spread(self._leaky, count)]
-        return [plan if index % 2 == 0 else swapped(plan) for index, plan in enumerate(plans)]
+        return [_way(plan, index) for index, plan in enumerate(plans)]
 
     def both_ways(self, plans: Sequence[Plan]) -> list[Plan]:
         """Those of `plans` that were played and can be a pair's, each with either twin observing; after some of them
@@ -291,7 +302,7 @@ class Pairing:
         known = [self._timed[name] for name in (plan.digest() for plan in plans) if name in self._timed]
         found: list[Plan] = []
         for start in range(0, len(known), BLOCK):
-            ways = [way for plan in known[start : start + BLOCK] for way in (plan, swapped(plan))]
+            ways = [way for plan in known[start : start + BLOCK] for way in (spared(plan), spared(swapped(plan)))]
             less = [(way, thinned(way, odd=index % 2)) for index, way in enumerate(ways)]
             found += [*ways, *(made for way, made in less if made != way and _observes(made))]
         return found
@@ -302,6 +313,13 @@ class Pairing:
         self.counts[kind] = self.counts.get(kind, 0) + 1
         for pair in made:
             self.counts[pair.result] = self.counts.get(pair.result, 0) + 1
+
+
+def _way(plan: Plan, index: int) -> Plan:
+    """A observes in one plan and B in the next; where one of them alone is cancelled, the other does."""
+    broken = {step.who for step in plan.steps if cancels(step)}
+    turned = "A" in broken if len(broken) == 1 else index % 2 == 1
+    return spared(swapped(plan) if turned else plan)
 
 
 def _or_thinned(plan: Plan, index: int) -> Plan:

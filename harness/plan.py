@@ -81,3 +81,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def digest(self) -> str:
         """Short stable name of the plan (16 hex digits)."""
         return hashlib.sha256(self.to_json()).hexdigest()[:16]
+
+
+def cancels(step: Step) -> bool:
+    """Whether the step breaks off what is in flight of its principal."""
+    return step.entry == "world" and step.action == "cancel"

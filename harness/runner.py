@@ -25,7 +25,7 @@ from harness.harvest import Harvest
 from harness.logbook import Logbook
 from harness.loop import IsolationLoop
 from harness.offers import Call
-from harness.plan import Plan, Step
+from harness.plan import Plan, Step, cancels
 from harness.principal import BYSTANDER, Principal, Twins, TwinSpec
 from harness.probes import Probe
 from harness.probes._text import identities_of, render
@@ -131,7 +131,7 @@ class _Run:
         reseed(plan.seed)  # until there is a recorder that can say whom the code acts for
         self.clock = VirtualClock(rig.epoch)
         self.clock.show()
-        counting = choices or any(_cancels(step) for step in plan.steps)
+        counting = choices or any(cancels(step) for step in plan.steps)
         self.loop = IsolationLoop(
             seed=plan.seed, tape=plan.tape, clock=self.clock, count_sites=counting, answers=rig.target.facts().answers
         )
@@ -284,7 +284,7 @@ class _Run:
             await asyncio.sleep(float(step.payload.get("seconds", 1)))
             self.logbook.note(index, step, seq, started, "ok", "")
             return
-        if _cancels(step):
+        if cancels(step):
             self._cancel(index, step)
             return
         lineage = f"{step.who or 'world'}.{index}"

@@ -14,14 +14,16 @@ from fixtures.targets.reference import ReferenceTarget
 from harness import pairs
 from harness.campaign import Campaign
 from harness.cli import main
+from harness.cli_schedules import Field
 from harness.confirm import confirm
 from harness.finding import Finding
 from harness.judge import judge
 from harness.memory import Stopwatch
 from harness.nearness import Nearness
 from harness.ordering import Doing
+from harness.overlap import hunt
 from harness.pairs import Pair
-from harness.plan import Plan, Step
+from harness.plan import Plan, Step, cancels
 from harness.pool import Pool
 from harness.principal import TwinSpec
 from harness.profiles import Profile
@@ -49,6 +51,12 @@ def wait(seconds: float) -> Step:
 NOTES = (step("B", "command", "/note {command}"), step("A", "command", "/note {command}", gap=3), wait(3))
 TALK = (*(step(who, "mention", gap=2) for who in "BABABABA"), wait(9))
 AT_ONCE = (step("B", "mention"), step("A", "mention"), wait(9))
+BROKEN_OFF = (
+    Step(entry="webui", action="emoji_upload", who="B", payload={"slot": "picture"}),
+    Step(entry="world", action="cancel", who="B", payload={"after": 3}),
+    Step(entry="webui", action="emoji_upload", who="A", payload={"slot": "picture"}, gap=3),
+    wait(5),
+)
 TWICE = (
     step("A", "command", "/note x"),
     step("B", "command", "/note x"),
@@ -72,6 +80,7 @@ SHOWS: dict[str, tuple[Step, ...]] = {
     "cooldown-for-all": (step("B", "command", "/note x"), step("A", "command", "/note y", gap=0.5), wait(3)),
     "one-random-pool": NOTES,
     "busy-for-all": AT_ONCE,
+    "paused-for-all-when-broken-off": BROKEN_OFF,
     "names-from-one-list": NOTES,
     "one-tag-for-all": NOTES,
     "switched-off-for-all": (
@@ -302,3 +311,11 @@ def test_where_one_process_plays_all_plans_there_are_no_pairs() -> None:
     with Pool("tests.campaign_targets:SoundTarget", fork=False) as tiny:
         record = Campaign(tiny, SoundTarget(), RISKS, few).run()
     assert record.run.plans > 0 and record.soundness.pairs == {}
+
+
+def test_what_broken_off_work_leaves_behind_is_felt_in_plans_that_are_explored(pool: Pool) -> None:
+    fault = next(fault for fault in FAULTS if fault.overlap)
+    ended = hunt(Field(pool, TARGET), fault, TARGET.actions(), 0, "mixed", within=40, small=False)
+    assert ended.finding is not None and ended.finding.rule == RULE and ended.plan is not None
+    assert any(cancels(step) and step.who == "B" for step in ended.plan.steps)
+    assert not any(cancels(step) and step.who == "A" for step in ended.plan.steps), "who observes is let be"

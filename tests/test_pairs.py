@@ -249,6 +249,30 @@ def test_a_step_that_never_ends_makes_no_pair() -> None:
     never = msgspec.structs.replace(endless, outcome="cancelled")
     kept.add(plan, msgspec.structs.replace(trace(), steps=(ended, never)), clean=True)
     assert kept.chosen(1) == []
+    both = msgspec.structs.replace(plan, steps=(*plan.steps, cancelled("A")))
+    kept.add(both, msgspec.structs.replace(trace(), steps=(ended, never)), clean=True)
+    assert kept.chosen(1) == [], "it was A that was cancelled, and B never ends"
+
+
+def cancelled(who: str, gap: float = 0.0) -> Step:
+    return step(who, entry="world", action="cancel", gap=gap, payload={"after": 1})
+
+
+def test_b_alone_is_cancelled_in_a_pair() -> None:
+    plan = Plan(steps=(step("B"), cancelled("B"), step("A"), cancelled("A", gap=2.0)))
+    made = pairs.spared(plan)
+    assert made.steps[:3] == plan.steps[:3]
+    assert (made.steps[3].who, made.steps[3].action, made.steps[3].gap) == (None, "advance", 2.0)
+
+
+def test_where_one_twin_is_cancelled_the_other_observes() -> None:
+    kept = pairs.Pairing(SCOPING)
+    for who, other in ("AB", "BA"):
+        for seed in range(2):
+            plan = Plan(seed=seed, steps=(step(who), cancelled(who), step(other)))
+            broken = msgspec.structs.replace(ran(0, 0.0, 1.0, who), outcome="cancelled")
+            kept.add(plan, msgspec.structs.replace(trace(), steps=(broken, ran(2, 1.0, 2.0, other))), clean=True)
+    assert [[s.who for s in plan.steps[:3]] for plan in kept.chosen(4)] == [["B", "B", "A"]] * 4
 
 
 def test_the_harness_takes_nothing_from_the_other_for_a_pair() -> None:
@@ -277,7 +301,7 @@ def test_twice_in_each_other_s_place_is_where_they_were(made: tuple[Step, ...], 
         (Plan(steps=(step("A"), step("B")), twins=TwinSpec(dimension="A")), True),
         (Plan(steps=(step("A"), step("B")), twins=TwinSpec(dimension="C")), False),
         (Plan(steps=(step("A"), step("B"), step(None, entry="world", action="fail"))), False),
-        (Plan(steps=(step("A"), step("B"), step("A", entry="world", action="cancel"))), False),
+        (Plan(steps=(step("A"), step("B"), step("A", entry="world", action="cancel"))), True),
     ],
 )
 def test_only_two_that_are_kept_apart_and_both_at_work_make_a_pair(plan: Plan, fits: bool) -> None:
