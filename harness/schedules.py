@@ -35,7 +35,8 @@ AT_ONCE = 1000.0
 """Seconds by which an answer comes early that comes at once."""
 
 PROMPT = 0.5
-"""Part of a walk's plans in which answers from outside may come at once."""
+"""Part of the random schedules in which answers from outside may come at once; under priorities, in as much of the rest
+one of them comes beyond the usual time-outs."""
 
 RATES = (0.05, 0.15, 0.35)
 """Share of a plan's waits that a walk lets arrive later; one of them for a whole plan."""
@@ -161,6 +162,16 @@ def _at_once(found: Sequence[Point], answers: Sequence[str], rng: random.Random)
     ]
 
 
+def _overdue(found: Sequence[Point], answers: Sequence[str], rng: random.Random) -> list[Deviation]:
+    """One wait for one of the `answers`, in every second plan, let end beyond the usual time-outs."""
+    waits = [(point, at) for point in found if answered(point.site, answers) for at in range(point.count)]
+    if not waits or rng.random() < PROMPT:
+        return []
+    point, at = rng.choice(waits)
+    amount = rng.choice(DELAYS[3:])
+    return [Deviation(kind="delay", lineage=point.lineage, site=point.site, occurrence=at, amount=amount)]
+
+
 def prioritised(
     plan: Plan,
     choices: Mapping[str, int],
@@ -171,8 +182,8 @@ def prioritised(
 ) -> Plan:
     """`plan` under random priorities of its lineages with `depth` - 1 points of change, drawn from all waits of steps
     or from `places` (lineage, number of its wait). In every second plan what falls behind at such a point also arrives
-    later by some time, so that others get past their own timers. `answers` are as for `walk`: when they come is
-    nothing that priorities speak of."""
+    later by some time, so that others get past their own timers. `answers` are as for `walk`, or one of them comes
+    too late: when they come is nothing that priorities speak of."""
     found = points(choices)
     lineages = list(dict.fromkeys(point.lineage for point in found))
     rng.shuffle(lineages)
@@ -181,7 +192,7 @@ def prioritised(
     known = [place for place in places if place[1] < totals.get(place[0], 0)]
     changes: dict[str, list[int]] = {}
     late = rng.random() < 0.5
-    tape = _at_once(found, answers, rng) if answers and rng.random() < PROMPT else []
+    tape = _at_once(found, answers, rng) if answers and rng.random() < PROMPT else _overdue(found, answers, rng)
     for _ in range(min(depth - 1, len(waits))):
         if known:
             name, at = rng.choice(known)

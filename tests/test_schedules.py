@@ -91,6 +91,17 @@ def test_answers_come_at_once_under_priorities_as_well() -> None:
     assert 0 < sum(not some for some in early) < len(early), "not in every plan"
 
 
+def test_an_answer_comes_too_late_under_priorities_as_well() -> None:
+    choices = {"A.0 model:ask": 2, "B.1 y": 2}
+    tapes = [
+        schedules.prioritised(Plan(), choices, 1, random.Random(seed), answers=("model:*",)).tape for seed in range(60)
+    ]
+    late = [{(d.lineage, d.site, d.occurrence) for d in tape if d.kind == "delay" and d.amount > 2} for tape in tapes]
+    assert set().union(*late) == {("A.0", "model:ask", 0), ("A.0", "model:ask", 1)}
+    assert {len(some) for some in late} == {0, 1}, "one of them, and not in every plan"
+    assert not any(some and any(d.kind == "early" for d in tape) for some, tape in zip(late, tapes, strict=True))
+
+
 def test_points_of_change_are_drawn_from_the_places_that_are_told() -> None:
     choices = {"A.0 x": 30, "B.1 y": 30}
     met = set()
