@@ -49,7 +49,36 @@ def test_a_plugins_name_and_folder_are_handed_on_as_they_are() -> None:
     assert TWINS.a.secrets["file"] in made[1][2]["custom_url"]
 
 
-@pytest.mark.parametrize(("action", "field"), [("adapter", "path"), ("remove", "plugin"), ("clone", "folder")])
+def test_a_file_beside_the_front_page_is_asked_for_by_a_path_that_arrives_as_it_is() -> None:
+    made, ask = asking()
+    assert asyncio.run(paths.asset(ask, paths.DATABASE)) == "200 shown"
+    assert made == [("GET", "/%2e%2e/%2e%2e/data/MaiBot.db", None)]
+
+
+def test_of_the_database_what_can_be_read_is_shown() -> None:
+    secret = TWINS.b.credential
+
+    async def ask(method: str, path: str, body: Any) -> tuple[int, str]:
+        return 200, f"SQLite format 3\0\x01{secret}\0\0{secret}\x02\0"
+
+    assert asyncio.run(paths.asset(ask, paths.DATABASE)) == f"200 {secret}"
+
+
+def test_the_front_page_is_served_from_the_plans_own_folder(tmp_path: Path) -> None:
+    def made(static_path: Path) -> Any:
+        def serve_spa(full_path: str) -> Path:
+            return static_path / full_path
+
+        return serve_spa
+
+    routes = [SimpleNamespace(endpoint=made(Path("elsewhere"))), SimpleNamespace(endpoint=len), SimpleNamespace()]
+    paths.serve_from(SimpleNamespace(routes=routes), tmp_path)
+    assert routes[0].endpoint("index.html") == tmp_path / "webui" / "dist" / "index.html"
+
+
+@pytest.mark.parametrize(
+    ("action", "field"), [("adapter", "path"), ("remove", "plugin"), ("clone", "folder"), ("asset", "file")]
+)
 def test_each_page_is_led_to_the_other_sometimes_and_first_stays_where_it_belongs(action: str, field: str) -> None:
     [offered] = [one for one in MaimbotSaasTarget().actions() if (one.entry, one.name) == ("webui", action)]
     choices = offered.payload[field]
@@ -107,6 +136,7 @@ def served(monkeypatch: pytest.MonkeyPatch, path: str, query: str, body: Any) ->
         (paths.PATH, "", {"path": "config/../data/kept.toml", "content": ""}),
         (f"{paths.PLUGINS}/uninstall", "", {"plugin_id": f"../{OTHERS}"}),
         (f"{paths.PLUGINS}/clone", "", {"target_path": f"../{OTHERS}"}),
+        ("/../../data/MaiBot.db", "", None),
     ],
 )
 def test_with_the_fix_a_page_that_is_led_elsewhere_answers_nobody(
