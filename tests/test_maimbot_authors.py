@@ -80,13 +80,12 @@ def test_a_page_holds_a_secret_of_whoever_wrote_it_and_is_read_back(tmp_path: Pa
     assert do("pages") == ""
 
 
-def test_a_folder_with_a_plugin_in_it_is_named_and_looked_through_again(tmp_path: Path) -> None:
+def test_a_folder_with_a_plugin_in_it_is_named_and_looked_through(tmp_path: Path) -> None:
     folders: list[str] = []
     do = doing(tmp_path, EventsManager(), folders)
-    do("folder")
+    assert do("folder") == "(1, 0)"
     assert folders == [str(tmp_path)]
     assert TWINS.a.secrets["plugin"] in (tmp_path / "notes" / "plugin.py").read_text(encoding="utf-8")
-    assert do("rescan") == "(1, 0)"
 
 
 def test_every_doing_is_offered_and_there() -> None:
