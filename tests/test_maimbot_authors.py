@@ -52,40 +52,65 @@ class PluginManager:
 
     def __init__(self) -> None:
         self.plugin_directories = ["plugins"]
+        self.plugin_classes = {"diary": "the owner's"}
+        self.plugin_paths: dict[str, str] = {}
 
 
 def doing(tmp_path: Path, events: Any, folders: Any) -> Any:
     """The doings on stand-ins; the folder of whoever acts is below `tmp_path`."""
+    manager = SimpleNamespace(plugin_paths={})
+
+    def rescan() -> tuple[int, int]:
+        manager.plugin_paths["notes"] = f"/elsewhere{tmp_path}/notes"  # the bot's own root before it
+        return len(folders), 0
 
     def module(name: str) -> Any:
         return {
             authors.MANAGER: SimpleNamespace(events_manager=events),
+            authors.PLUGINS: SimpleNamespace(plugin_manager=manager),
             "src.plugin_system.apis.plugin_manage_api": SimpleNamespace(
-                add_plugin_directory=folders.append, rescan_plugin_directory=lambda: (len(folders), 0)
+                add_plugin_directory=folders.append, rescan_plugin_directory=rescan
             ),
             "src.common.utils.tenant_storage": SimpleNamespace(ensure_storage_subdir=lambda *parts: str(tmp_path)),
         }[name]
 
     booted: Any = SimpleNamespace(module=module)
     authors.register(booted)
-    done = authors.doings(booted)
+    done = authors.doings(booted, "notes", {"version": "1.0.0"})
     return lambda what, who=TWINS.a: asyncio.run(done[what](who, "stream"))
 
 
 def test_a_page_holds_a_secret_of_whoever_wrote_it_and_is_read_back(tmp_path: Path) -> None:
-    do = doing(tmp_path, EventsManager(), [])
+    events = EventsManager()
+    do = doing(tmp_path, events, [])
     assert do("page") == TWINS.a.secrets["event"]
-    assert do("pages") == TWINS.a.secrets["event"]
     do("forget")
-    assert do("pages") == ""
+    assert events._events_result_history == {authors.PAGE: []}
 
 
-def test_a_folder_with_a_plugin_in_it_is_named_and_looked_through(tmp_path: Path) -> None:
+def test_a_folder_with_a_version_of_a_plugin_in_it_is_named_and_looked_through(tmp_path: Path) -> None:
     folders: list[str] = []
-    do = doing(tmp_path, EventsManager(), folders)
-    assert do("folder") == "(1, 0)"
+    assert doing(tmp_path, EventsManager(), folders)("folder") == "(1, 0)"
     assert folders == [str(tmp_path)]
-    assert TWINS.a.secrets["plugin"] in (tmp_path / "notes" / "plugin.py").read_text(encoding="utf-8")
+    assert '"version": "1.0.0"' in (tmp_path / "notes" / "_manifest.json").read_text(encoding="utf-8")
+
+
+def test_a_tenants_version_of_a_plugin_notes_which_settings_it_is_handed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class BasePlugin:
+        config: Any = None
+
+    registered: list[Any] = []
+    stand_in(monkeypatch, "src.plugin_system", BasePlugin=BasePlugin, register_plugin=registered.append)
+    doing(tmp_path, EventsManager(), [])("folder")
+    exec((tmp_path / "notes" / "plugin.py").read_text(encoding="utf-8"), {})
+    class_of = BasePlugin.__subclasses__()[-1]
+    plugin: Any = class_of()
+    plugin.config = {"signature": "mine"}
+    plugin.setup()
+    assert plugin.plugin_name == "notes" and len(registered) == 1
+    assert (tmp_path / "notes" / "used.jsonl").read_text(encoding="utf-8") == "{'signature': 'mine'}\n"
 
 
 def test_every_doing_is_offered_and_there() -> None:
@@ -136,3 +161,17 @@ def test_with_the_fix_folders_to_look_in_are_those_of_whoever_looks(
     assert manager.plugin_directories == ["plugins"]
     acting[0] = "one"
     assert manager.plugin_directories == ["plugins", "of one"]
+
+
+def test_with_the_fix_a_plugin_of_one_tenant_takes_no_other_tenants_plugins_place(
+    monkeypatch: pytest.MonkeyPatch, acting: list[str]
+) -> None:
+    kind = type("PluginManager", (PluginManager,), {})
+    stand_in(monkeypatch, "src.plugin_system.core.plugin_manager", PluginManager=kind)
+    manager = kind()
+    BY_NAME["fix-plugin-names"].apply(Patcher())
+    manager.plugin_classes["diary"] = "of one"
+    acting[0] = "two"
+    assert manager.plugin_classes == {"diary": "the owner's"}
+    acting[0] = "one"
+    assert manager.plugin_classes == {"diary": "of one"}
