@@ -49,6 +49,13 @@ def test_a_plugins_name_and_folder_are_handed_on_as_they_are() -> None:
     assert TWINS.a.secrets["file"] in made[1][2]["custom_url"]
 
 
+@pytest.mark.parametrize(("action", "logged_in"), [("adapter", 0), ("asset", 0), ("clone", 1), ("remove", 1)])
+def test_whoever_reads_files_has_not_logged_in(action: str, logged_in: int) -> None:
+    (known, ask), (bare, unknown) = asking(), asking()
+    asyncio.run(paths.deliver(ask, unknown, action, TWINS.a, {"path": paths.FILE, "file": "index.html"}))
+    assert (bool(known), bool(bare)) == (bool(logged_in), not logged_in)
+
+
 def test_a_file_beside_the_front_page_is_asked_for_by_a_path_that_arrives_as_it_is() -> None:
     made, ask = asking()
     assert asyncio.run(paths.asset(ask, paths.DATABASE)) == "200 shown"
