@@ -45,17 +45,6 @@ def test_a_models_key_is_put_among_the_providers_that_are_shown_and_the_others_s
     assert [one["api_key"] for one in saved[2]] == [WHO.secrets["config.tenant"], "k"]
 
 
-def test_a_plugin_that_is_taken_away_is_named_by_whoever_asks() -> None:
-    asked: list[Any] = []
-
-    async def ask(method: str, path: str, body: Any) -> tuple[int, str]:
-        asked.append(body)
-        return 404, "not there"
-
-    assert asyncio.run(pages.remove(ask, WHO)) == "404 not there"
-    assert asked == [{"plugin_id": WHO.secrets["plugin"]}]
-
-
 def test_an_adapters_file_is_shown_from_where_it_was_saved() -> None:
     assert edited("adapter")[-1][2]["path"] in pages.ROUTES["adapter"][1]
 

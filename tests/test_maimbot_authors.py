@@ -1,0 +1,177 @@
+"""What MaiMBot's plugins do with what the bot keeps for all of them, and the fixes, on stand-ins of its modules."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fixtures.overlays.maimbot_saas_authors import FIXES
+from fixtures.targets import maimbot_saas_authors as authors
+from fixtures.targets.maimbot_saas import MaimbotSaasTarget
+from harness.principal import TwinSpec
+from harness.target import Patcher
+
+TWINS = MaimbotSaasTarget().twins(TwinSpec())
+BY_NAME = {one.name: one for one in FIXES}
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **content: Any) -> Any:
+    module = ModuleType(name)
+    vars(module).update(content)
+    monkeypatch.setitem(sys.modules, name, module)
+    return module
+
+
+class EventsManager:
+    """As the bot's: what came of an event lies in one list for its kind."""
+
+    def __init__(self) -> None:
+        self._events_result_history: dict[str, list[Any]] = {}
+
+    def register_event(self, event: str, enable_history_result: bool = False) -> None:
+        if enable_history_result:
+            self._events_result_history[event] = []
+
+    async def handle_mai_events(self, event: str, *, stream_id: str, llm_prompt: str) -> None:
+        self._events_result_history[event].append(SimpleNamespace(message=llm_prompt))
+
+    async def get_event_result_history(self, event: str) -> list[Any]:
+        return self._events_result_history[event]
+
+    async def clear_event_result_history(self, event: str) -> None:
+        self._events_result_history[event] = []
+
+
+class PluginManager:
+    """As the bot's: folders to look in are one list."""
+
+    def __init__(self) -> None:
+        self.plugin_directories = ["plugins"]
+        self.plugin_classes = {"diary": "the owner's"}
+        self.plugin_paths: dict[str, str] = {}
+
+
+def doing(tmp_path: Path, events: Any, folders: Any) -> Any:
+    """The doings on stand-ins; the folder of whoever acts is below `tmp_path`."""
+    manager = SimpleNamespace(plugin_paths={})
+
+    def rescan() -> tuple[int, int]:
+        manager.plugin_paths["notes"] = f"/elsewhere{tmp_path}/notes"  # the bot's own root before it
+        return len(folders), 0
+
+    def module(name: str) -> Any:
+        return {
+            authors.MANAGER: SimpleNamespace(events_manager=events),
+            authors.PLUGINS: SimpleNamespace(plugin_manager=manager),
+            "src.plugin_system.apis.plugin_manage_api": SimpleNamespace(
+                add_plugin_directory=folders.append, rescan_plugin_directory=rescan
+            ),
+            "src.common.utils.tenant_storage": SimpleNamespace(ensure_storage_subdir=lambda *parts: str(tmp_path)),
+        }[name]
+
+    booted: Any = SimpleNamespace(module=module)
+    authors.register(booted)
+    done = authors.doings(booted, "notes", {"version": "1.0.0"})
+    return lambda what, who=TWINS.a: asyncio.run(done[what](who, "stream"))
+
+
+def test_a_page_holds_a_secret_of_whoever_wrote_it_and_is_read_back(tmp_path: Path) -> None:
+    events = EventsManager()
+    do = doing(tmp_path, events, [])
+    assert do("page") == TWINS.a.secrets["event"]
+    do("forget")
+    assert events._events_result_history == {authors.PAGE: []}
+
+
+def test_a_folder_with_a_version_of_a_plugin_in_it_is_named_and_looked_through(tmp_path: Path) -> None:
+    folders: list[str] = []
+    assert doing(tmp_path, EventsManager(), folders)("folder") == "(1, 0)"
+    assert folders == [str(tmp_path)]
+    assert '"version": "1.0.0"' in (tmp_path / "notes" / "_manifest.json").read_text(encoding="utf-8")
+
+
+def test_a_tenants_version_of_a_plugin_notes_which_settings_it_is_handed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class BasePlugin:
+        config: Any = None
+
+    registered: list[Any] = []
+    stand_in(monkeypatch, "src.plugin_system", BasePlugin=BasePlugin, register_plugin=registered.append)
+    doing(tmp_path, EventsManager(), [])("folder")
+    exec((tmp_path / "notes" / "plugin.py").read_text(encoding="utf-8"), {})
+    class_of = BasePlugin.__subclasses__()[-1]
+    plugin: Any = class_of()
+    plugin.config = {"signature": "mine"}
+    plugin.setup()
+    assert plugin.plugin_name == "notes" and len(registered) == 1
+    assert (tmp_path / "notes" / "used.jsonl").read_text(encoding="utf-8") == "{'signature': 'mine'}\n"
+
+
+def test_every_doing_is_offered_and_there() -> None:
+    [action] = [one for one in MaimbotSaasTarget().actions() if (one.entry, one.name) == ("plugin", "own")]
+    assert action.payload["what"] == list(authors.DOINGS)
+
+
+@pytest.fixture
+def acting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tenant in context, as the only element."""
+    who = ["one"]
+    stand_in(
+        monkeypatch, "src.common.message.tenant_context",
+        get_current_tenant_id=lambda: who[0], get_current_agent_id=lambda: "agent",
+    )  # fmt: skip
+    return who
+
+
+def test_with_the_fix_an_events_history_is_that_of_whoever_asks(
+    monkeypatch: pytest.MonkeyPatch, acting: list[str]
+) -> None:
+    kind = type("EventsManager", (EventsManager,), {})
+    stand_in(monkeypatch, "src.plugin_system.core.events_manager", EventsManager=kind)
+    events = kind()
+    events.register_event("page", True)
+    BY_NAME["fix-event-history"].apply(Patcher())
+
+    async def pages() -> list[str]:
+        return [one.message for one in await events.get_event_result_history("page")]
+
+    asyncio.run(events.handle_mai_events("page", stream_id="s", llm_prompt="said by one"))
+    acting[0] = "two"
+    assert asyncio.run(pages()) == []
+    asyncio.run(events.clear_event_result_history("page"))
+    acting[0] = "one"
+    assert asyncio.run(pages()) == ["said by one"]
+
+
+def test_with_the_fix_folders_to_look_in_are_those_of_whoever_looks(
+    monkeypatch: pytest.MonkeyPatch, acting: list[str]
+) -> None:
+    kind = type("PluginManager", (PluginManager,), {})
+    stand_in(monkeypatch, "src.plugin_system.core.plugin_manager", PluginManager=kind)
+    manager = kind()
+    BY_NAME["fix-plugin-search"].apply(Patcher())
+    manager.plugin_directories.append("of one")
+    acting[0] = "two"
+    assert manager.plugin_directories == ["plugins"]
+    acting[0] = "one"
+    assert manager.plugin_directories == ["plugins", "of one"]
+
+
+def test_with_the_fix_a_plugin_of_one_tenant_takes_no_other_tenants_plugins_place(
+    monkeypatch: pytest.MonkeyPatch, acting: list[str]
+) -> None:
+    kind = type("PluginManager", (PluginManager,), {})
+    stand_in(monkeypatch, "src.plugin_system.core.plugin_manager", PluginManager=kind)
+    manager = kind()
+    BY_NAME["fix-plugin-names"].apply(Patcher())
+    manager.plugin_classes["diary"] = "of one"
+    acting[0] = "two"
+    assert manager.plugin_classes == {"diary": "the owner's"}
+    acting[0] = "one"
+    assert manager.plugin_classes == {"diary": "of one"}
