@@ -1,8 +1,8 @@
 """What A observes in a run, as plain data that two runs can be held against each other by.
 
 Observed is what leaves for A (messages, answers of its steps), what models are asked for it, how its steps end, and
-what it holds when the run is over: rows and files. Nobody sees how the bot keeps them: not its caches, its logs, the
-numbers that its database gives to rows, nor when by the clock something happened.
+what it holds when the run is over, rows and files, or has lost. Nobody sees how the bot keeps them: not its caches, its
+logs, the numbers that its database gives to rows, nor when by the clock something happened.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ _CLOCK = re.compile(r"(?<![\d:.])[0-2]?\d:[0-5]\d(?::[0-5]\d(?:[.,]\d{1,9})?)?(?
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that A observes. `sink` is ``prompt``, ``outbound``, ``row``, ``file`` or ``outcome`` (how a step
     ended); `text` is what it says, normalised. `seq` is the access that shows it, or the last one before it (-1: none),
-    `at` the virtual time and `lineage` the flow of that access."""
+    `at` the virtual time and `lineage` the flow of that access. `held` is what A has in the end, and so shows how it
+    was last written only."""
 
     sink: str
     surface: str
@@ -47,6 +48,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     seq: int
     lineage: str
+    held: bool = False
 
     @property
     def place(self) -> tuple[str, str]:
@@ -76,8 +78,11 @@ def normal(text: str, epoch: float) -> str:
 
 def observations(evidence: Evidence, holdings: Sequence[Holding], epoch: float) -> list[Observation]:
     """Everything that A observes in a run, in order of time. What it holds comes at the time of its last write;
-    what the bot did not write is left out."""
-    found = [*_said(evidence, epoch), *_ended(evidence.trace, epoch), *_held(evidence, holdings, epoch)]
+    what was laid there from outside is left out, unless the bot takes it away."""
+    found = [
+        *_said(evidence, epoch), *_ended(evidence.trace, epoch), *_held(evidence, holdings, epoch),
+        *_taken_away(evidence, holdings, epoch),
+    ]  # fmt: skip
     return sorted(found, key=lambda one: (one.at, one.seq))
 
 
@@ -125,5 +130,22 @@ def _held(evidence: Evidence, holdings: Sequence[Holding], epoch: float) -> Iter
         yield Observation(
             sink=holding.sink, surface=holding.surface if row else pattern_of(holding.surface, evidence.trace.twins),
             text=normal(holding.text if row else f"{holding.key}\n{holding.text}", epoch),
-            at=last.time, seq=last.seq, lineage=last.lineage,
+            at=last.time, seq=last.seq, lineage=last.lineage, held=True,
         )  # fmt: skip
+
+
+def _taken_away(evidence: Evidence, holdings: Sequence[Holding], epoch: float) -> Iterator[Observation]:
+    """What A had from outside and has no more."""
+    known = {(holding.sink, holding.surface if holding.sink == "row" else "", holding.key) for holding in holdings}
+    for access in evidence.trace.accesses:
+        place = access.sink, access.surface if access.sink == "row" else "", access.key
+        if access.sink not in ("row", "file") or place in known:
+            continue
+        if access.op == "write":
+            known.add(place)
+        elif access.op == "delete" and access.owner == "A":
+            known.add(place)
+            yield Observation(
+                sink=access.sink, surface=access.surface, text=normal(f"deleted: {access.key}", epoch), at=access.time,
+                seq=access.seq, lineage=access.lineage,
+            )  # fmt: skip

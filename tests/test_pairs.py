@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from harness import pairs
 from harness.arguments import numbers_of
 from harness.clock import START as EPOCH
+from harness.holdings import Holding
 from harness.observed import FOLDER, TIME, Observation, normal
+from harness.observed import observations as observations_of
 from harness.plan import Deviation, Plan, Step
 from harness.principal import TwinSpec
 from harness.rules._evidence import Evidence
@@ -89,8 +91,8 @@ def test_what_comes_later_does_not_stand_in_the_place_of_what_is_missing() -> No
 
 def test_what_is_held_parts_at_the_later_last_write() -> None:
     # Alone the row was last written at the start; the answer was other before B's doing reached the row.
-    mine = [seen("answer", at=3.0), seen("used=1", at=5.0, sink="row", surface="emoji")]
-    theirs = [seen("used=0", at=0.4, sink="row", surface="emoji"), seen("another", at=3.0)]
+    mine = [seen("answer", at=3.0), seen("used=1", at=5.0, sink="row", surface="emoji", held=True)]
+    theirs = [seen("used=0", at=0.4, sink="row", surface="emoji", held=True), seen("another", at=3.0)]
     assert first_difference(mine, theirs) == Difference(mine[0], theirs[1])
     held = first_difference(mine[1:], theirs[:1])
     assert held == Difference(mine[1], theirs[0]) and held.at == 5.0
@@ -206,6 +208,20 @@ def ran(index: int, started: float, ended: float, who: str | None = "A") -> Step
     return StepRecord(
         index=index, entry="api", action="text", who=who, first_seq=0, last_seq=0, started=started, ended=ended
     )
+
+
+def lost(*accesses: Access, holdings: tuple[Holding, ...] = ()) -> list[str]:
+    evidence = Evidence(trace(*accesses), FACTS)
+    return [one.text for one in observations_of(evidence, holdings, EPOCH) if not one.held]
+
+
+def test_what_a_had_before_and_has_lost_is_observed() -> None:
+    gone = access(op="delete", owner="A", key="7")
+    assert lost(gone) == ["deleted: 7"] == lost(gone, gone)
+    assert lost(access(op="delete", owner="B", key="7", actor="B")) == []
+    assert lost(access(op="write", key="7"), gone) == [], "it came and went within the run"
+    assert lost(gone, holdings=(Holding("row", "messages", "7", "text='x'"),)) == [], "it is there again"
+    assert lost(gone, holdings=(Holding("row", "persons", "7", "text='x'"),)) == ["deleted: 7"]
 
 
 def test_steps_start_when_they_did_and_wait_for_nobody() -> None:

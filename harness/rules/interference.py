@@ -25,9 +25,6 @@ Variant = Literal["alone", "others"]
 RESOLUTION = 1e-5
 """Virtual seconds within which two things happen at the same time."""
 
-HELD = ("row", "file")
-"""What A holds in the end, and so shows how it was last written only."""
-
 AROUND = 60
 """Characters shown on either side of the first difference."""
 
@@ -60,8 +57,8 @@ class Difference(msgspec.Struct, frozen=True):
     def at(self) -> float:
         """The virtual time at which they part. What is held in the end had become the same until the later of the two
         last writes."""
-        times = [(one.at, one.sink) for one in (self.beside, self.other) if one is not None]
-        return max(times)[0] if times[0][1] in HELD else min(times)[0]
+        both = [one for one in (self.beside, self.other) if one is not None]
+        return max(one.at for one in both) if both[0].held else min(one.at for one in both)
 
 
 Doings = dict[tuple[str, ...], list[Access]]
@@ -112,7 +109,7 @@ def _like(one: Observation, among: Sequence[Observation]) -> Observation | None:
     here = [
         other
         for other in among
-        if other.place == one.place and (one.sink in HELD or abs(other.at - one.at) <= RESOLUTION)
+        if (other.place, other.held) == (one.place, one.held) and (one.held or abs(other.at - one.at) <= RESOLUTION)
     ]
     return next((other for other in here if other.lineage == one.lineage), here[0] if here else None)
 
@@ -235,7 +232,7 @@ def _left_out(difference: Difference, move: Move) -> bool:
     shown = beside or other
     if shown is None or (beside is not None and other is not None):
         return False
-    if shown.sink in HELD or not move.lineage or shown.lineage != move.lineage:
+    if shown.held or not move.lineage or shown.lineage != move.lineage:
         return False
     sooner = move.sooner if beside is None else -move.sooner
     return sooner > 0 and move.at + sooner >= shown.at - RESOLUTION
