@@ -60,7 +60,7 @@ def tour(
     where some of everything lies from earlier days, if the target offers that; then every payload that names the other
     twin, and every family of hostile ids (`harness.impostors`); with `third` everything beside a third tenant
     (`harness.company`); then, from each further state that a plan may begin with, everything that an entry offers, in
-    one plan an entry.
+    one plan an entry; and the same before and after the bot is started anew, if the target offers that.
 
     It makes reach independent of chance: what a target offers is tried even by the shortest campaign. `claimed` maps
     dimensions to the entries on which cells claim them: there twins differ within one tenant as well. What matters
@@ -97,13 +97,22 @@ def tour(
         for entry in entries
         for way in (*WAYS, *_within(entry, claimed))
     ]
+    done = {e: [a for a in actions if a.entry == e and a.principal and a.weight and _right(a)] for e in entries}
+    across = [
+        _across(start, some if warm is None or warm in some else [warm, *some], *way)
+        for start in actions
+        if start.entry == "start" and not start.principal and _right(start)
+        for some in done.values()
+        if some
+        for way in WAYS
+    ]
     called = calls_tour(actions, calls, states)
     half = len(called) // 2
     beside = company.standing_by(actions) if third else []
     # Tenants first, then the calls, then everything again in other ways: who has little time has the most of it.
     return [
-        *apart["T"], *impostors.forging(actions), *called[:half], *apart["A"], *found, *apart["TA"], *failing,
-        *beside, *impostors.colliding(actions, hostile), *apart["C"], *apart["P"], *called[half:],
+        *apart["T"], *impostors.forging(actions), *called[:half], *apart["A"], *found, *across, *apart["TA"],
+        *failing, *beside, *impostors.colliding(actions, hostile), *apart["C"], *apart["P"], *called[half:],
     ]  # fmt: skip
 
 
@@ -135,6 +144,22 @@ def _from(
     wait = 330 if actions[0].entry in OWN else 40
     steps.append(Step(entry="world", action="advance", payload={"seconds": wait}, join=True))
     return Plan(twins=TwinSpec(dimension=dimension, pictures=pictures), before=state, steps=tuple(steps))
+
+
+def _across(start: Action, actions: Sequence[Action], dimension: str, pictures: Any) -> Plan:
+    """What `actions` offer, once by each twin, then `start`, then the same again: what the bot loads at its start it
+    loads for whoever had left anything."""
+    order = ORDERS[dimension != "T"]
+    pause = Step(entry="world", action="advance", payload={"seconds": 1}, join=True)
+    once = [
+        Step(entry=action.entry, action=action.name, who=who, payload=next(_variants(action)))
+        for action in actions
+        for who in order
+    ]
+    again = Step(entry=start.entry, action=start.name, payload=next(_variants(start)), join=True)
+    last = Step(entry="world", action="advance", payload={"seconds": 5}, join=True)
+    steps = (*once, pause, again, *once, last)
+    return Plan(twins=TwinSpec(dimension=dimension, pictures=pictures), steps=steps)
 
 
 TOGETHER = 4

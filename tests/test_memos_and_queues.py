@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,38 @@ def test_only_what_the_first_call_left_untouched_is_called_again(tmp_path: Path)
             session.as_(who)
             bot["memos"].counted("group77")
         assert len(bot["memos"].CALLS) == 1
+
+
+KEPT = """
+    import hashlib
+
+    KEPT = {}
+
+    def kept(made, *parts):
+        if parts not in KEPT:
+            KEPT[parts] = made
+        return KEPT[parts]
+"""
+
+
+@pytest.mark.parametrize(
+    ("made", "worked"),
+    [
+        (hashlib.md5(b"qq_user5").hexdigest(), True),
+        (hashlib.sha256(b"qq:user5").hexdigest().upper(), True),
+        (hashlib.md5(b"qq_user5_tenantA").hexdigest(), False),
+        ("calm", False),
+    ],
+)
+def test_a_digest_of_the_key_is_what_anybody_works_out(tmp_path: Path, made: str, worked: bool) -> None:
+    bot = Bot(tmp_path, memos=KEPT)
+    with bot.run() as session:
+        for who in "AB":
+            session.as_(who)
+            assert bot["memos"].kept(made, "qq", "user5") == made
+        met = [one for one in session.on(f"{bot.name}.memos.KEPT", "read") if one.ambient == "B"]
+    assert len(met) == 2  # whether it is there, and what it is
+    assert [one.detail.get("worked", False) for one in met] == [worked] * 2
 
 
 def made_by_nobody(folder: Path, name: str, argument: str) -> list[Access]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from harness.flow import FLOW, Flow
 from harness.judge import judge, proven
-from harness.principal import TwinSpec
+from harness.principal import Principal, TwinSpec
 from harness.probes.schema import Schema, read_schema
 from harness.probes.statement import analyse
 from harness.target import Facts
@@ -147,11 +148,11 @@ GAP: dict[str, Any] = {
 }  # fmt: skip
 
 
-def rules(detail: dict[str, Any], dimension: str = "T", **fields: Any) -> list[str]:
+def rules(detail: dict[str, Any], dimension: str = "T", a: Principal = TWINS.a, **fields: Any) -> list[str]:
     made = trace(access(owner=None, detail={"unscoped": detail, "sql": "SELECT 1"}, **fields))
     spec = TwinSpec(dimension=dimension)
     b = TWINS.b if "A" not in dimension else msgspec.structs.replace(TWINS.b, agent="other")
-    twins = msgspec.structs.replace(TWINS, spec=spec, b=b)
+    twins = msgspec.structs.replace(TWINS, spec=spec, a=a, b=b)
     return [finding.rule for finding in judge(msgspec.structs.replace(made, twins=twins), FACTS)]
 
 
@@ -164,6 +165,28 @@ def test_a_predicate_on_another_field_that_tells_these_twins_apart_is_enough() -
 
 def test_a_value_that_cannot_be_told_is_taken_for_a_predicate() -> None:
     assert rules({**GAP, "asked": {"room": None}}) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"body": ["secretA"]}, ["unscoped-statement"]),
+        ({"body": [hashlib.md5(b"secretA").hexdigest()]}, ["unscoped-statement"]),
+        ({"body": ["%secretA%"], "room": ["100"]}, ["unscoped-statement"]),
+        ({"body": ["secretB"]}, []),
+        ({"body": ["what is secretA, 1 of 2"]}, ["unscoped-statement"]),
+        ({"body": ["7:secretA"]}, []),
+        ({"body": ["secretA_7"]}, []),
+        ({"body": ["9a3f71 secretA"]}, []),
+        ({"body": ["tenant_A secretA"]}, []),
+        ({"body": ["secretA"], "room": ["5d41402abc"]}, []),
+        ({"body": ["tokenA-of-somebody"]}, []),
+    ],
+)
+def test_what_one_has_said_the_other_might_say(asked: dict[str, list[str]], found: list[str]) -> None:
+    """The other might ask for it then, unless it stands for somebody (a credential) or holds what may be a name."""
+    holder = msgspec.structs.replace(TWINS.a, secrets={**TWINS.a.secrets, "credential": "tokenA-of-somebody"})
+    assert rules({**GAP, "asked": asked}, a=holder) == found
 
 
 @pytest.mark.parametrize("flow_", [{"actor": None, "ambient": "-"}, {"ambient": "-"}, {"ambient": "B"}])

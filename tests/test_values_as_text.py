@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import logging
 from collections.abc import Callable
 from functools import partial
 
+from fixtures.twins import make_twins
+from harness.principal import TwinSpec
 from harness.probes._attrs import ClassHook
-from harness.probes._text import render
+from harness.probes._text import Identities, render
 
 WIDE = {f"name{number}": number for number in range(1000)}
 """A global that would use up what may be looked at."""
@@ -86,3 +90,13 @@ def test_what_slots_hold_is_shown_again_once_nothing_watches_the_class() -> None
     render(thing)
     hook.remove()
     assert "hello" in plain and render(thing).text == plain
+
+
+def test_a_picture_that_both_sent_is_known_by_its_digest_as_bytes_and_as_base64() -> None:
+    twins = make_twins(TwinSpec(pictures="equal"))
+    content = twins.a.pictures["picture"]
+    for form in (content, base64.b64encode(content)):
+        assert Identities(twins).of(hashlib.md5(form).hexdigest())["shared"] == ["picture"]
+    marked = make_twins(TwinSpec(pictures="marked"))
+    digest = hashlib.md5(base64.b64encode(marked.a.pictures["picture"])).hexdigest()
+    assert Identities(marked).of(digest)["shared"] == []

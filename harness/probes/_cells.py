@@ -14,6 +14,7 @@ from typing import Any
 from harness import recorder as _recorder
 from harness.flow import FLOW, Flow, identity
 from harness.principal import NESTING, Label
+from harness.probes._memos import is_digest_of
 from harness.probes._places import Cell, Place, Verbatim
 from harness.probes._text import Identities, cut, identities_of, key_text, render
 from harness.recorder import Recorder
@@ -76,7 +77,7 @@ class Ledger:
         derived: bool = False,
     ) -> None:  # fmt: skip
         """A cell was read. Without `scan` only its presence showed (a membership test). `worked`: the reader would have
-        worked out the very value itself. `derived`: see `write`."""
+        worked out the very value itself, as it would a digest of the key. `derived`: see `write`."""
         recorder = self.listening()
         if recorder is None:
             return
@@ -95,7 +96,7 @@ class Ledger:
             rendered = render(value)
             marks = recorder.marks(rendered.text, *rendered.blobs)
         more = self._telling(recorder, place, [value] if marks else [])
-        if worked:
+        if worked or (not place.indexed and is_digest_of(value, key)):
             more["worked"] = True
         if derived:
             more["derived"] = True

@@ -7,6 +7,7 @@ effects, so only the built-in parts of an object are read: base-class methods of
 from __future__ import annotations
 
 import asyncio
+import base64
 import datetime
 import decimal
 import enum
@@ -18,7 +19,7 @@ import uuid
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import islice, product
 from types import BuiltinFunctionType, CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
@@ -362,10 +363,10 @@ class Identities:
                 self._add(self._shared, field, mine)
         self._own = Names(twins, self.FIELDS)
         for slot, content in twins.a.pictures.items():
-            # What is found by the digest of a picture that both sent is found by both.
+            # What is found by the digest of a picture that both sent is found by both; pictures come as base64.
             if twins.b.pictures.get(slot) == content:
-                for kind in DIGESTS:
-                    self._add(self._shared, "picture", hashlib.new(kind, content).hexdigest())
+                for kind, form in product(DIGESTS, (content, base64.b64encode(content))):
+                    self._add(self._shared, "picture", hashlib.new(kind, form).hexdigest())
         self._known: dict[str, dict[str, list[str]]] = {}
 
     @staticmethod

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import recorder as _recorder
 from harness.flow import identity
+from harness.probes._memos import is_digest_of
 from harness.probes._places import Place
 from harness.probes._tracing import Quiet, Traced, active, mark_dirty
 
@@ -46,7 +47,8 @@ class DictOps(Traced, _Dict):
         if found:
             place = active(self)
             if place is not None:
-                place.ledger.read(place, key, None, scan=False)
+                held = dict.get(self, key)
+                place.ledger.read(place, key, None, scan=False, worked=is_digest_of(held, key))
         return found
 
     def __setitem__(self, key: Any, value: Any) -> None:

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from harness.finding import Finding
 from harness.principal import DIMENSION_FIELDS, TWINS
 from harness.rules._evidence import Evidence
+from harness.scanner import TokenScanner
 from harness.trace import Access
 
 VERBS = {"read": "reads", "write": "changes", "delete": "deletes"}
+
+IDENTIFYING = ("credential",)
+"""Slots of secrets that stand for somebody: who asks for one of these asks for its holder. What the others hold,
+anybody may have said, sent or set in the same words."""
+
+_SAID = "\0"
+"""What stands for what a twin said, in a text in which somebody is looked for."""
+
+_NAMED = re.compile(rf"(?=\w*\d)\w{{4,}}|\d\w*[^\w\s{_SAID}]*{_SAID}|{_SAID}[^\w\s{_SAID}]*\w*\d")
+"""What may be somebody's number or digest: long, or joined to what was said. The twins' own ids are known."""
 
 
 def unscoped_statement(evidence: Evidence) -> Iterator[Finding]:
     """A statement in a tenant's flow would meet the other's rows, were there any, for nothing in it tells them apart.
 
     Shape alone is no defect: an ORM saves the row it has just read by its primary key, and a digest may hold the
-    tenant. So every value the statement asks for must be one that both twins share, or one with which the other's flow
-    has run the very same statement. Where the other's row was met in fact, that is foreign-read's, -write's or
-    -delete's, which then speaks of the missing predicate (see `judge`).
+    tenant. So every value the statement asks for must be one that both twins share, one that is nothing but what the
+    twin itself said or sent (a text, the digest of a picture: the other might say the same), or one with which the
+    other's flow has run the very same statement. Where the other's row was met in fact, that is foreign-read's,
+    -write's or -delete's, which then speaks of the missing predicate (see `judge`).
     """
     differing = {field for field in DIMENSION_FIELDS.values() if _differ(evidence, field)}
     asked: dict[tuple[str, str, str], tuple[str, int]] = {}
+    said = _Said(evidence)
     for access in evidence.accesses("row", ops=tuple(VERBS)):
         gap = access.detail.get("unscoped")
         claim = evidence.claim(access)
@@ -34,6 +48,10 @@ def unscoped_statement(evidence: Evidence) -> Iterator[Finding]:
             continue
         earlier: tuple[int, ...] = ()
         why = "nothing it asks for tells the twins apart"
+        own = [column for column in unknown if said.by(claim.label, gap["asked"][column])]
+        if own and own == unknown:
+            unknown = []
+            why = f"by {' and '.join(own)} it asks for what {claim.label} said or sent, as anybody might"
         if unknown:
             same = (access.surface, str(access.detail.get("sql")), repr(sorted(gap["asked"].items())))
             label, seq = asked.setdefault(same, (claim.label, access.seq))
@@ -47,6 +65,33 @@ def unscoped_statement(evidence: Evidence) -> Iterator[Finding]:
         )
         other = "B" if claim.label == "A" else "A"
         yield evidence.crossing("unscoped-statement", access, other, claim.label, message, *earlier)
+
+
+class _Said:
+    """Which values hold nothing but what a twin said or sent."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._scanner: TokenScanner | None = None
+
+    def by(self, label: str, values: list[str]) -> bool:
+        """Whether each of `values` holds secrets of the twin's own, none of which stands for somebody, and nothing else
+        that might: words besides are what everybody's texts have."""
+        return all(self._content(label, value) for value in values)
+
+    def _content(self, label: str, value: str) -> bool:
+        if self._scanner is None:
+            self._scanner = TokenScanner(self._evidence.trace.twins)
+        spans = self._scanner.spans(value)
+        if not spans or any(span.mark.label != label or span.mark.slot in IDENTIFYING for span in spans):
+            return False
+        parts: list[str] = []
+        done = 0
+        for span in spans:
+            if span.start >= done:
+                parts += [value[done : span.start], _SAID]
+            done = max(done, span.end)
+        return not _NAMED.search("".join([*parts, value[done:]]))
 
 
 def explained(access: Access) -> str:
