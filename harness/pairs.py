@@ -225,9 +225,11 @@ def _held_against(outcomes: Sequence[Outcome], variants: Sequence[Variant], fact
             findings = judge(beside.evidence.trace) if findings is None else findings
             if interference.explained(difference, beside, other, findings):
                 result = "explained"
-            elif _asked_otherwise(
-                difference.at, beside.evidence.trace, other.evidence.trace
-            ) or interference.moved_before(difference, interference.moves(beside.evidence, other.evidence)):
+            elif (
+                _asked_otherwise(difference.at, beside.evidence.trace, other.evidence.trace)
+                or _struck_otherwise(difference.at, beside.evidence.trace, other.evidence.trace, plan)
+                or interference.moved_before(difference, interference.moves(beside.evidence, other.evidence))
+            ):
                 result = "moved"
             else:
                 result, found = "differs", interference.finding(difference, beside, other, variant)
@@ -246,6 +248,27 @@ def _asked_otherwise(at: float, beside: Trace, other: Trace) -> bool:
 
 def _asked(record: StepRecord) -> tuple[tuple[str, ...], bool]:
     return record.lent, record.call and record.outcome == "unmet"
+
+
+def _struck_otherwise(at: float, beside: Trace, other: Trace, plan: Plan) -> bool:
+    """Whether by then the tape had made A wait longer at one point of its work in one run and at another in the other:
+    waits are counted, and who finds something in a memo waits once less."""
+    return _struck(at, beside, plan) != _struck(at, other, plan)
+
+
+def _struck(at: float, trace: Trace, plan: Plan) -> list[tuple[str, str, list[tuple[str, ...]]]]:
+    """The waits of A's until then that the tape changed: flow, site, and what the flow had done before."""
+    met = {(plan.tape[entry].lineage, site, number) for entry, site, number in trace.met}
+    return sorted(
+        (wait.lineage, wait.site, _done(trace, wait.lineage, wait.seq))
+        for wait in trace.waits
+        if (wait.lineage, wait.site, wait.number) in met and wait.lineage.startswith("A.") and wait.time <= at
+    )
+
+
+def _done(trace: Trace, lineage: str, seq: int) -> list[tuple[str, ...]]:
+    mine = (access for access in trace.accesses[:seq] if access.lineage == lineage)
+    return [(access.sink, access.op, access.surface, access.site.function) for access in mine]
 
 
 def _run(outcome: Outcome, facts: Facts) -> Run | None:

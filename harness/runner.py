@@ -146,7 +146,7 @@ class _Run:
         self.patcher = Patcher(self.recorder.adopt)
         self.descents = Descents()
         self.recorder.parting = self.descents.note
-        if choices:
+        if choices or (paired and plan.tape):
             self.loop.tell_waits(lambda: len(self.recorder.accesses))
         if paired:
             self.recorder.kept = WHOLE

@@ -20,7 +20,7 @@ from harness.plan import Deviation, Plan, Step
 from harness.principal import TwinSpec
 from harness.rules._evidence import Evidence
 from harness.rules.interference import Difference, Run, explained, first_difference, moved_before, moves
-from harness.trace import Access, StepRecord, Trace
+from harness.trace import Access, Begun, StepRecord, Trace
 from tests.evidence_factory import FACTS, TWINS, access, trace
 
 SCOPING = ("tenant", "agent")
@@ -106,6 +106,19 @@ def test_what_a_asked_for_by_numbers_that_the_harness_looked_up_is_not_felt(who:
 
     assert pairs._asked_otherwise(then, lent(2), lent(1)) is asked
     assert not pairs._asked_otherwise(then, lent(2), lent(2))
+
+
+@pytest.mark.parametrize(("who", "then", "struck"), [("A", 2.0, True), ("A", 0.5, False), ("B", 2.0, False)])
+def test_what_the_tape_struck_at_another_point_of_a_s_work_is_not_felt(who: Any, then: float, struck: bool) -> None:
+    plan = Plan(tape=(Deviation(kind="delay", lineage=f"{who}.0", occurrence=1),))
+
+    def ran_with(*ops: str) -> Trace:
+        made = trace(*(access(lineage=f"{who}.0", actor=who, op=op) for op in ops))
+        began = Begun(f"{who}.0", "off", 1, len(ops), 1.0)
+        return msgspec.structs.replace(made, met=((0, "off", 1),), waits=(began,))
+
+    assert pairs._struck_otherwise(then, ran_with("read"), ran_with("read", "write"), plan) is struck
+    assert not pairs._struck_otherwise(then, ran_with("read"), ran_with("read"), plan)
 
 
 def test_numbers_are_found_in_lists_and_fields_of_arguments() -> None:
