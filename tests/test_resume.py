@@ -28,6 +28,14 @@ from tests.test_cli_run import interrupt, interruptible
 WHOLE = Profile(plans=24, seconds=600, replays=3, overlays=True, pairs=3)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def exploring_has_its_turns() -> Iterator[None]:
+    """How much is explored between two turns of the tour hangs on the clock, and so on what else this machine does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.campaign.EXPLORING", 1e9)
+        yield
+
+
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Pool]:
     with Pool("tests.campaign_targets:LeakyTarget", jobs=2) as made:
