@@ -196,6 +196,7 @@ SHOWS: dict[str, tuple[str, ...]] = {
         "unknown-key-as-default",
         "defaults-for-nobody",
         "open-to-strangers",
+        "refusals-in-one-exception",
     ),
     "murmur": ("talk-of-the-process",),
     "broken": ("bundle-not-put-back",),
