@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Literal
 
 import msgspec
@@ -21,7 +22,7 @@ from harness.observed import observations
 from harness.offers import OTHER
 from harness.plan import Plan, Step, cancels
 from harness.pool import Outcome, Pool
-from harness.principal import BYSTANDER, DIMENSION_FIELDS, Label
+from harness.principal import BYSTANDER, DIMENSION_FIELDS, TWINS, Label
 from harness.repeating import insists
 from harness.rules import interference
 from harness.rules._evidence import Evidence
@@ -339,10 +340,23 @@ class Pairing:
 
 
 def _way(plan: Plan, index: int) -> Plan:
-    """A observes in one plan and B in the next; where one of them alone is cancelled, the other does."""
+    """A observes in one plan and B in the next; where one of them alone is cancelled, the other does, and where one has
+    done all before the other comes, who comes."""
     broken = {step.who for step in plan.steps if cancels(step)}
-    turned = "A" in broken if len(broken) == 1 else index % 2 == 1
+    last = _comes_last(plan)
+    turned = "A" in broken if len(broken) == 1 else last == "B" if last else index % 2 == 1
     return spared(swapped(plan) if turned else plan)
+
+
+def _comes_last(plan: Plan) -> str | None:
+    """The twin that does all it does after the other and a pause, if one does."""
+    acting = [at for at, step in enumerate(plan.steps) if step.who in TWINS]
+    turns = [who for who, _ in groupby(plan.steps[at].who for at in acting)]
+    if len(turns) != len(TWINS):
+        return None
+    one = max(at for at in acting if plan.steps[at].who == turns[0])
+    two = next(at for at in acting if at > one)
+    return turns[1] if any(map(_waits, plan.steps[one:two])) else None
 
 
 def _or_thinned(plan: Plan, index: int) -> Plan:
