@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from harness.choices import bare, drawn_step, one_by_one
+from harness.forgery import honest
 from harness.plan import EMPTY, Plan, Step
 from harness.principal import Label, TwinSpec
 from harness.target import Action
@@ -43,6 +44,7 @@ class Following:
         self, actions: Sequence[Action], seed: int, dimensions: Sequence[str], states: Sequence[str], twin_seeds: int
     ) -> None:
         self._rng = random.Random(f"{seed} following")
+        self._actions = tuple(actions)
         own = [action for action in actions if action.weight and not action.call and not _strikes(action)]
         choices = one_by_one([action for action in own if action.principal])
         self._rng.shuffle(choices)
@@ -56,6 +58,7 @@ class Following:
         self._turns = [(one, two) for one in range(count) for two in range(count)]
         self._rng.shuffle(self._turns)
         self._dimensions = tuple(dimensions)
+        self._tenants = tuple(dimension for dimension in dimensions if "T" in dimension) or self._dimensions
         self._states = tuple(states)
         self._twin_seeds = twin_seeds
         self._drawn = 0
@@ -76,13 +79,16 @@ class Following:
             *map(self._shortened, self._stretches[two], self._done(two, second, texts)),
             Step(entry="world", action="advance", payload={"seconds": SETTLED}, join=True),
         ]
+        # Everything follows everything between tenants first, then between whoever else is to be kept apart as well.
+        dimensions = self._tenants if turn < len(self._turns) else self._dimensions
         spec = TwinSpec(
-            dimension=rng.choice(self._dimensions), pictures=rng.choice(("equal", "marked")),
+            dimension=rng.choice(dimensions), pictures=rng.choice(("equal", "marked")),
             seed=rng.randrange(self._twin_seeds),
         )  # fmt: skip
         # Whoever has something from before is nobody who has done nothing yet.
         before = rng.choice(self._states) if self._states and rng.random() < 0.25 else EMPTY
-        return Plan(seed=rng.randrange(2**16), twins=spec, before=before, steps=tuple(steps))
+        # What names the other twin has plans of its own, where nothing else can be the cause.
+        return honest(Plan(seed=rng.randrange(2**16), twins=spec, before=before, steps=tuple(steps)), self._actions)
 
     def _done(self, at: int, who: Label, texts: Sequence[str]) -> list[Step]:
         return [drawn_step(choice, who, texts, self._rng, QUIET) for choice in self._stretches[at]]

@@ -17,7 +17,7 @@ from tests.evidence_factory import trace
 
 WORDS = [f"/word{number} {{message}}" for number in range(60)]
 ACTIONS = (
-    Action(entry="api", name="command", payload={"text": WORDS}),
+    Action(entry="api", name="command", payload={"text": WORDS, "extra": [{}, {"tenant": "{other.tenant}"}]}),
     Action(entry="world", name="configure", payload={"name": ["{name}"]}),
     Action(entry="world", name="fail", payload={"what": ["llm.error"]}),
     Action(entry="webui", name="page", payload={"token": ["unknown"]}, wrong={"token": ["unknown"]}),
@@ -26,8 +26,8 @@ ACTIONS = (
 )
 
 
-def drawn(count: int, seed: int = 0) -> list[Plan]:
-    following = Following(ACTIONS, seed, ("T",), ("empty", "filled"), 8)
+def drawn(count: int, seed: int = 0, dimensions: tuple[str, ...] = ("T",)) -> list[Plan]:
+    following = Following(ACTIONS, seed, dimensions, ("empty", "filled"), 8)
     return [following.draw(TEXTS) for _ in range(count)]
 
 
@@ -82,6 +82,16 @@ def test_who_comes_second_sometimes_leaves_out_what_is_asked_for() -> None:
     first, second = said[::2], said[1::2]
     assert sum(map(sum, second)) > 2 * sum(map(sum, first)) > 0
     assert sum(map(sum, second)) < sum(map(len, second)) / 2
+
+
+def test_nobody_names_the_other() -> None:
+    said = [step.payload for plan in drawn(9) for step in plan.steps if step.action == "command"]
+    assert {str(payload["extra"]) for payload in said} == {"{}"}
+
+
+def test_tenants_come_first_and_then_agents_and_chats() -> None:
+    differ = [plan.twins.dimension for plan in drawn(40, dimensions=("T", "TA", "A", "C"))]
+    assert set(differ[:9]) == {"T", "TA"} and set(differ[9:]) == {"T", "TA", "A", "C"}
 
 
 def test_the_same_seed_draws_the_same_and_another_seed_others() -> None:
