@@ -63,9 +63,9 @@ class Following:
         self._twin_seeds = twin_seeds
         self._drawn = 0
 
-    def __bool__(self) -> bool:
-        """Whether there is anything that a principal does."""
-        return bool(self._stretches)
+    def __len__(self) -> int:
+        """After how many plans everything has followed everything; 0 where there is nothing that a principal does."""
+        return len(self._turns)
 
     def draw(self, texts: Sequence[str]) -> Plan:
         """The next plan; `texts` are what words are taken from."""
