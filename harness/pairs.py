@@ -47,6 +47,10 @@ INSISTENT = 4
 """One pair of a campaign in so many is of a plan in which somebody insists (`harness.repeating`): what that leaves for
 the other bears nobody's mark."""
 
+FOLLOWING = 5
+"""One pair of a campaign in so many is of a plan in which one comes after the other (`harness.following`): it meets
+whatever the other left of anything."""
+
 KEPT = 1000
 """Plans kept as candidates for pairs."""
 
@@ -288,6 +292,7 @@ class Pairing:
         self._timed: dict[str, Plan] = {}
         self._clean: list[str] = []
         self._insistent: list[str] = []
+        self._following: list[str] = []
         self._leaky: list[str] = []
 
     def add(self, plan: Plan, trace: Trace, *, clean: bool) -> None:
@@ -299,17 +304,23 @@ class Pairing:
             return  # a step that never ends holds the run open longer than any wait could without it
         name = plan.digest()
         self._timed[name] = timed(plan, trace.steps)
-        if clean and insists(plan):
+        if not clean:
+            self._leaky.append(name)
+        elif insists(plan):
             self._insistent.append(name)
+        elif _comes_last(plan):
+            self._following.append(name)
         else:
-            (self._clean if clean else self._leaky).append(name)
+            self._clean.append(name)
 
     def chosen(self, count: int) -> list[Plan]:
         """`count` plans spread over what was played, A observing in one and B in the next, one in `THINNED` thinned
-        and one in `INSISTENT` of those in which somebody insists; clean ones where there are enough of them, since a
-        leak explains all that comes after it."""
-        names = _spread(self._clean, count - min(count // INSISTENT, len(self._insistent)))
-        names += _spread(self._insistent, count - len(names))
+        and one in `INSISTENT` of those in which somebody insists, one in `FOLLOWING` of those in which one comes after
+        the other; clean ones where there are enough of them, since a leak explains all that comes after it."""
+        after = min(count // FOLLOWING, len(self._following))
+        names = _spread(self._clean, count - after - min(count // INSISTENT, len(self._insistent)))
+        names += _spread(self._insistent, count - after - len(names))
+        names += _spread(self._following, count - len(names))
         names += _spread(self._leaky, count - len(names))
         plans = [self._timed[name] for name in names]
         ways = [_way(plan, index) for index, plan in enumerate(plans)]

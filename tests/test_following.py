@@ -112,15 +112,27 @@ def ran(index: int, who: str) -> StepRecord:
     return StepRecord(index=index, entry="api", action="say", who=who, **times)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("pause", "observers"), [(True, {"B"}), (False, {"A", "B"})])
-def test_in_a_pair_who_comes_after_a_pause_observes(pause: bool, observers: set[str]) -> None:
+def kept_plans(pauses: list[bool]) -> pairs.Pairing:
+    """A says something and then B, after a pause or beside it."""
     kept = pairs.Pairing(("tenant",))
     say = {who: Step(entry="api", action="say", who=who) for who in ("A", "B")}  # type: ignore[arg-type]
-    wait = (Step(entry="world", action="advance", payload={"seconds": 3}),) if pause else ()
-    for seed in range(4):
+    wait = Step(entry="world", action="advance", payload={"seconds": 3})
+    for seed, pause in enumerate(pauses):
+        steps = (say["A"], wait, say["B"]) if pause else (say["A"], say["B"])
         records = (ran(0, "A"), ran(1 + pause, "B"))
-        plan = Plan(seed=seed, steps=(say["A"], *wait, say["B"]))
-        kept.add(plan, trace(steps=records), clean=True)
-    # The one that observes is called A; who was B then comes last.
-    first = {next(step.who for step in plan.steps if step.who) for plan in kept.chosen(4)}
-    assert first == ({"B"} if observers == {"B"} else {"A", "B"})
+        kept.add(Plan(seed=seed, steps=steps), trace(steps=records), clean=True)
+    return kept
+
+
+@pytest.mark.parametrize(("pause", "first"), [(True, {"B"}), (False, {"A", "B"})])
+def test_in_a_pair_who_comes_after_a_pause_observes(pause: bool, first: set[str]) -> None:
+    # The one that observes is called A; who was A then comes first as B.
+    chosen = kept_plans([pause] * 4).chosen(4)
+    assert {next(step.who for step in plan.steps if step.who) for plan in chosen} == first
+
+
+def test_one_pair_in_five_is_of_a_plan_in_which_one_comes_after_the_other() -> None:
+    kept = kept_plans([number % 20 == 7 for number in range(100)])
+    assert sum(plan.seed % 20 == 7 for plan in kept.chosen(10)) == 2
+    assert sum(plan.seed % 20 == 7 for plan in kept.chosen(100)) == 5, "there are no more"
+    assert len(kept_plans([True] * 6).chosen(6)) == 6, "there are no others"
