@@ -4,8 +4,8 @@ Three kinds strike where the probes already stand: ``database`` (a statement), `
 ``vanish`` (a file that is there, opened for reading). Any other kind is the target's own: what it replaces (a model, a
 configuration service) asks `harness.strikes.strike` before it answers and behaves as told. With ``one`` the nth thing
 of a kind fails whenever it is asked (this model, this file, this statement) while all else of the kind answers: that is
-how a bot comes to give something up and turn to another. A run's failures end with the run, and what the harness does itself
-is never counted nor struck.
+how a bot comes to give something up and turn to another. A run's failures end with the run, and what the harness does
+itself is never counted nor struck.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Failures:
     def strike(self, kind: str, who: Label | None, of: str) -> str:
         """One operation of that kind on `of` in the flow of `who`: how it fails, or empty when it does not.
 
-        Every failure in waiting counts the operation; the first that is due says how it goes wrong. Where one thing is to
-        fail, things are counted first, and only those that no other failure took down already."""
+        Every failure in waiting counts the operation; the first that is due says how it goes wrong. Where one thing is
+        to fail, things are counted first, and only those that no other failure took down already."""
         waiting = [armed for armed in self._armed if armed.kind == kind and armed.who in (None, who)]
         down = {armed.seen[-1] for armed in waiting if armed.chosen}
         how = ""
