@@ -2,8 +2,10 @@
 
 Three kinds strike where the probes already stand: ``database`` (a statement), ``disk`` (a file opened for writing) and
 ``vanish`` (a file that is there, opened for reading). Any other kind is the target's own: what it replaces (a model, a
-configuration service) asks `harness.strikes.strike` before it answers and behaves as told. A run's failures end with
-the run, and what the harness does itself is never counted nor struck.
+configuration service) asks `harness.strikes.strike` before it answers and behaves as told. With ``one`` the nth thing
+of a kind fails whenever it is asked (this model, this file, this statement) while all else of the kind answers: that is
+how a bot comes to give something up and turn to another. A run's failures end with the run, and what the harness does
+itself is never counted nor struck.
 """
 
 from __future__ import annotations
@@ -26,21 +28,34 @@ def fail_action(*own: str, weight: int = 1) -> Action:
     return Action(
         entry="world",
         name="fail",
-        payload={"what": [*GENERIC, *own], "nth": [1, 2, 3, 5, 8, 13, 21], "times": [1, 1, 3, 100]},
+        payload={
+            "what": [*GENERIC, *own],
+            "nth": [1, 2, 3, 5, 8, 13, 21],
+            "times": [1, 1, 3, 100],
+            "one": [False, False, True],
+        },
         weight=weight,
-        about="from now on the nth operation of that kind fails",
+        about="from now on the nth operation of that kind fails, or this one thing whenever it is asked again",
     )
 
 
 class _Armed(msgspec.Struct):
-    """One failure in waiting. `who`: whose flow it strikes, None for anybody's; `met`: operations seen so far."""
+    """One failure in waiting. `who`: whose flow it strikes, None for anybody's; `one`: whether it is one thing that
+    fails; `met`: operations seen so far; `seen`: what they were done on, where one thing fails, which is the last."""
 
     kind: str
     how: str
     who: Label | None
     nth: int
     times: int
+    one: bool = False
     met: int = 0
+    seen: list[str] = []
+
+    @property
+    def chosen(self) -> bool:
+        """Whether it is known which one thing fails."""
+        return self.one and len(self.seen) == self.nth
 
 
 class Failures:
@@ -51,8 +66,8 @@ class Failures:
         self.struck = 0
 
     def arm(self, who: Label | None, payload: Mapping[str, Any], actions: Sequence[Action]) -> None:
-        """Take up a ``world.fail`` step: `payload` holds ``what`` (``kind.how``), and ``nth`` and ``times`` (both 1 by
-        default). Raises UsageError for a failure that none of the target's `actions` offers."""
+        """Take up a ``world.fail`` step: `payload` holds ``what`` (``kind.how``), ``nth`` and ``times`` (both 1 by
+        default) and ``one`` (false by default). Raises UsageError for what none of the target's `actions` offers."""
         what = str(payload.get("what", ""))
         offered = [
             choice for a in actions if (a.entry, a.name) == ("world", "fail") for choice in a.payload.get("what", ())
@@ -60,18 +75,26 @@ class Failures:
         if what not in offered:
             raise UsageError(f"no failure {what!r} is on offer; there are: {', '.join(offered) or 'none'}")
         kind, _, how = what.partition(".")
-        self._armed.append(_Armed(kind, how, who, int(payload.get("nth", 1)), int(payload.get("times", 1))))
+        nth, times, one = int(payload.get("nth", 1)), int(payload.get("times", 1)), bool(payload.get("one"))
+        self._armed.append(_Armed(kind, how, who, nth, times, one))
 
-    def strike(self, kind: str, who: Label | None) -> str:
-        """One operation of that kind in the flow of `who`: how it fails, or empty when it does not.
+    def strike(self, kind: str, who: Label | None, of: str) -> str:
+        """One operation of that kind on `of` in the flow of `who`: how it fails, or empty when it does not.
 
-        Every failure in waiting counts the operation; the first that is due says how it goes wrong."""
+        Every failure in waiting counts the operation; the first that is due says how it goes wrong. Where one thing is
+        to fail, things are counted first, and only those that no other failure took down already."""
+        waiting = [armed for armed in self._armed if armed.kind == kind and armed.who in (None, who)]
+        down = {armed.seen[-1] for armed in waiting if armed.chosen}
         how = ""
-        for armed in self._armed:
-            if armed.kind != kind or armed.who not in (None, who):
+        for armed in waiting:
+            if armed.one and not armed.chosen and of not in down and of not in armed.seen:
+                armed.seen.append(of)
+                down |= {of} if armed.chosen else set()
+            if armed.one and (not armed.chosen or armed.seen[-1] != of):
                 continue
             armed.met += 1
-            if not how and armed.nth <= armed.met < armed.nth + armed.times:
+            first = 1 if armed.one else armed.nth
+            if not how and first <= armed.met < first + armed.times:
                 how = armed.how
         self.struck += bool(how)
         return how

@@ -107,9 +107,9 @@ def strength(rule: str) -> int:
 
 
 def merged(finding: Finding, other: Finding) -> Finding:
-    """Two findings of one fingerprint as one: the more telling speaks (`finding` where they are equal), and it showed
-    where either did."""
-    if strength(other.rule) < strength(finding.rule):
+    """Two findings of one fingerprint as one: the more telling speaks (by its rule, then by whether it names the bot's
+    code; `finding` where they are equal), and it showed where either did."""
+    if (strength(other.rule), not other.site.file) < (strength(finding.rule), not finding.site.file):
         finding, other = other, finding
     return absorb(finding, other)
 

@@ -19,16 +19,17 @@ E = TypeVar("E", bound=BaseException)
 _STATEMENTS = ("select", "insert", "update", "delete", "replace", "with", "values")
 
 
-def strike(kind: str) -> str:
+def strike(kind: str, of: str = "") -> str:
     """Whether the operation of `kind` that the running code is about to do shall fail: how, or empty.
 
-    For what a target replaces (``strike("llm")`` in the stand-in of a model). Empty outside a run and while the
+    For what a target replaces (``strike("llm", name)`` in the stand-in of a model). `of` names what the operation is
+    done on, as far as it may fail while others of its kind do not. Empty outside a run and while the
     harness itself is at work.
     """
     recorder = current()
     if recorder is None or not recorder.listening or not recorder.failures:
         return ""
-    return recorder.failures.strike(kind, FLOW.get().actor)
+    return recorder.failures.strike(kind, FLOW.get().actor, of)
 
 
 def injected(error: BaseException) -> bool:
@@ -42,7 +43,7 @@ def at_statement(sql: str) -> None:
     recorder = current()
     if recorder is None or not recorder.failures or verb(sql) not in _STATEMENTS:
         return
-    how = strike("database")
+    how = strike("database", sql)
     if how:
         locked = how == "locked"
         error = sqlite3.OperationalError("database is locked" if locked else "disk I/O error")
@@ -54,8 +55,8 @@ def at_statement(sql: str) -> None:
 def at_open(path: str, *, writes: bool, exists: bool) -> OSError | None:
     """The error with which the opening of a file of the private folder shall fail, or None."""
     if writes:
-        return _noted(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)) if strike("disk") else None
-    if exists and strike("vanish"):
+        return _noted(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)) if strike("disk", path) else None
+    if exists and strike("vanish", path):
         return _noted(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path))
     return None
 

@@ -226,36 +226,40 @@ DEPTHS = 3
 
 def _failing(action: Action, talks: Sequence[Action]) -> Iterator[Plan]:
     """Every kind of failure in the midst of what both twins send (`talks`): in one's own flow when the caches are
-    warm, in anybody's when they are cold, and as an outage that lasts through messages of every kind."""
+    warm, in anybody's when they are cold, as an outage that lasts through messages of every kind, and as the second
+    and then the first of what there is of that kind going down for good."""
     if not talks:
         return
     depths = list(action.payload["nth"])
     depths = depths[:: max(1, len(depths) // DEPTHS)][:DEPTHS]
     often = sorted(set(action.payload["times"]))
-    some = [(depth, often[min(index, len(often) - 1)]) for index, depth in enumerate(depths)]
-    outage = [(depths[0], often[-1])]
+    some = [(depth, often[min(index, len(often) - 1)], False) for index, depth in enumerate(depths)]
+    outage = [(depths[0], often[-1], False)]
+    down = [(depth, often[-1], True) for depth in (2, 1)]
     lasting = {action.name for action in talks if action.weight}
     cold = Step(entry="world", action="advance", payload={"seconds": COLD})
     pause = Step(entry="world", action="advance", payload={"seconds": 5}, join=True)
-    ways: tuple[tuple[str, Any, str, bool, list[tuple[int, int]]], ...] = (
+    ways: tuple[tuple[str, Any, str, bool, list[tuple[int, int, bool]]], ...] = (
         ("T", "equal", "AB", True, some),
         ("TA", "marked", "BA", False, some),
         ("TA", "equal", "AB", False, outage),
+        ("T", "marked", "BA", True, down),
     )
     for turn, what in enumerate(action.payload["what"]):
         for dimension, pictures, order, own, strikes in ways:
             talk = [
                 Step(entry=sent.entry, action=sent.name, who=who, payload=next(_variants(sent)))
-                for sent in (talks if strikes is outage else talks[:1])
+                for sent in (talks[:1] if strikes is some else talks)
                 for who in order
             ]
             # An outage meets what was cached once and has run out: that is when the last that was known is made use of.
             known = [step for step in talk if step.action in lasting] if strikes is outage else []
             steps = [*talk, pause] if own else [*known, cold]
-            for nth, times in strikes:
-                payload = {"what": what, "nth": nth, "times": times}
+            for nth, times, one in strikes:
+                payload = {"what": what, "nth": nth, "times": times, "one": one}
                 who = order[0] if own else None
-                steps += [Step(entry="world", action="fail", who=who, payload=payload), *talk, pause]
+                # What is down for good is given up after a few tries, with waits in between.
+                steps += [Step(entry="world", action="fail", who=who, payload=payload), *talk, cold if one else pause]
             spec = TwinSpec(dimension=dimension, pictures=pictures, seed=turn % TWIN_SEEDS)
             yield Plan(seed=turn, twins=spec, steps=tuple(steps))
 

@@ -40,8 +40,10 @@ def flow_of(label: str | None) -> Iterator[None]:
         FLOW.reset(token)
 
 
-def arm(recorder: Recorder, what: str, who: str | None = None, nth: int = 1, times: int = 1) -> None:
-    recorder.failures.arm(who, {"what": what, "nth": nth, "times": times}, ACTIONS)
+def arm(
+    recorder: Recorder, what: str, who: str | None = None, nth: int = 1, times: int = 1, *, one: bool = False
+) -> None:
+    recorder.failures.arm(who, {"what": what, "nth": nth, "times": times, "one": one}, ACTIONS)
 
 
 @pytest.fixture
@@ -57,6 +59,19 @@ def recorder(tmp_path: Path) -> Iterator[Recorder]:
 def test_the_nth_operation_fails_so_many_times(recorder: Recorder) -> None:
     arm(recorder, "llm.error", nth=2, times=2)
     assert [strike("llm") for _ in range(5)] == ["", "error", "error", "", ""]
+
+
+def test_the_nth_thing_stays_down_while_all_else_of_its_kind_answers(recorder: Recorder) -> None:
+    arm(recorder, "llm.error", nth=2, times=3, one=True)
+    asked = ["big", "big", "small", "big", "small", "third", "small", "small"]
+    assert [strike("llm", model) for model in asked] == ["", "", "error", "", "error", "", "error", ""]
+
+
+def test_a_second_one_takes_down_something_else(recorder: Recorder) -> None:
+    arm(recorder, "llm.error", times=9, one=True)
+    arm(recorder, "llm.empty", times=9, one=True)
+    asked = ["big", "big", "small", "third", "small", "big"]
+    assert [strike("llm", model) for model in asked] == ["error", "error", "empty", "", "empty", "error"]
 
 
 def test_only_the_flow_that_is_named_is_struck(recorder: Recorder) -> None:
@@ -126,6 +141,15 @@ def test_many_at_once_are_one_statement(database: tuple[Watched, Any]) -> None:
     assert connection.execute("SELECT count(*) FROM note").fetchone() == (0,)
 
 
+def test_the_same_statement_fails_again_whatever_runs_in_between(database: tuple[Watched, Any]) -> None:
+    watched, connection = database
+    arm(watched.recorder, "database.locked", times=9, one=True)
+    for body in "xy":
+        with pytest.raises(sqlite3.OperationalError):
+            connection.execute("INSERT INTO note (body) VALUES (?)", (body,))
+        assert connection.execute("SELECT count(*) FROM note").fetchone() == (0,)
+
+
 @pytest.fixture
 def files(tmp_path: Path, recorder: Recorder) -> Iterator[Path]:
     probe = FileProbe()
@@ -147,6 +171,16 @@ def test_a_full_disk_refuses_the_nth_file_that_is_written(files: Path, recorder:
     assert raised.value.errno == errno.ENOSPC
     assert not (files / "two.txt").exists()
     assert [a.key for a in recorder.accesses if a.op == "error"] == ["two.txt"]
+
+
+def test_one_file_is_gone_while_others_are_there(files: Path, recorder: Recorder) -> None:
+    for name in ("one.txt", "two.txt"):
+        (files / name).write_text(name, encoding="utf-8")
+    arm(recorder, "vanish.file", times=9, one=True)
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            (files / "one.txt").read_text(encoding="utf-8")
+        assert (files / "two.txt").read_text(encoding="utf-8") == "two.txt"
 
 
 def test_a_file_that_vanished_cannot_be_read_and_is_there_again(files: Path, recorder: Recorder) -> None:
@@ -190,6 +224,13 @@ def test_the_tour_tries_every_failure_around_messages_of_both_twins() -> None:
             assert {step.who for step in plan.steps[first:] if step.entry == "api"} == {"A", "B"}
         seen |= kinds
     assert seen >= {*GENERIC, "llm.hostile", "config.error"}
+
+
+def test_the_tour_has_each_failure_as_one_thing_that_is_down_for_good() -> None:
+    steps = [step for plan in touring.tour(ReferenceTarget().actions()) for step in plan.steps]
+    down = [step.payload for step in steps if step.action == "fail" and step.payload["one"]]
+    assert {payload["what"] for payload in down} >= {*GENERIC, "llm.error"}
+    assert {payload["times"] for payload in down} == {100}
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,20 @@ def test_an_answer_sent_to_the_one_named_is_found_without_any_canary() -> None:
     assert rules(sent, steps=(step(0),)) == []
 
 
+def test_pages_that_each_believe_the_payload_are_findings_of_their_own() -> None:
+    read: dict[str, Any] = {"owner": "B", "detail": OWNED, "direct": True}
+    steps = (step(0, forged=("path=tenant",)), step(1, forged=("path=tenant",), first=2))
+    ways = (("files.py:look", "pages.py:show"), ("files.py:look", "pages.py:drop"), ("files.py:see", "pages.py:show"))
+    seen: list[set[str]] = []
+    for way in ways:
+        made = trace(access(**read), access(**read), access(**read, step=1, lineage="A.1", stack=1), steps=steps)
+        made = msgspec.structs.replace(made, stacks=(*made.stacks, way))
+        seen.append({finding.fingerprint for finding in judge(made, FACTS)})
+    assert [len(fingerprints) for fingerprints in seen] == [2, 2, 2]
+    assert seen[0] == seen[2]
+    assert len(seen[0] & seen[1]) == 1
+
+
 def test_what_a_long_lived_loop_does_after_the_forged_step_comes_of_it() -> None:
     loop = {"sink": "outbound", "op": "write", "surface": "api", "direct": False, "marks": "A"}
     steps = (step(0), step(1, forged=("key=credential",), first=1))

@@ -266,6 +266,14 @@ def test_a_container_is_one_cause_whatever_is_done_to_it() -> None:
     assert len(found(reads, msgspec.structs.replace(wrote, surface="bot.other"), other)) == 2
 
 
+def test_of_equal_findings_the_one_that_names_the_bots_code_speaks() -> None:
+    cell: dict[str, Any] = {"sink": "key", "surface": "bot.cache", "detail": OWN, "owner": "B"}
+    nowhere, look = access(site=Site("", 0, ""), stack=-1, **cell), access(site=Site("bot.py", 7, "look"), **cell)
+    for order in ((nowhere, look), (look, nowhere)):
+        (finding,) = found(*order)
+        assert (finding.site.function, finding.seqs[-1]) == ("look", order.index(look))
+
+
 def test_one_timer_without_context_is_one_cause_over_the_levels_of_a_container() -> None:
     timer: dict[str, Any] = {"actor": None, "ambient": "-", "owner": "A", "entry": "timer", "sink": "key",
                              "detail": {"owned_by": "target"}}  # fmt: skip

@@ -32,10 +32,10 @@ def forged_identity(evidence: Evidence) -> Iterator[Finding]:
                 message = (
                     f"{me}'s payload names {other} ({fields}), and the answer leaves by {place(access)} for {other}"
                 )
-                yield _of(evidence.finding(RULE, access, other, me, message))
+                yield _of(evidence.finding(RULE, access, other, me, message), forged.way_in(record))
         elif access.ambient == other and (access.direct or has_mark(access, me)):
             message = f"{me}'s payload names {other} ({fields}), and the bot acts as {other} at {place(access)}"
-            yield _of(evidence.finding(RULE, access, other, me, message))
+            yield _of(evidence.finding(RULE, access, other, me, message), forged.way_in(record))
 
 
 def fold(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
@@ -61,7 +61,7 @@ def fold(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
             continue
         index = at.setdefault(record.index, len(kept))
         if index == len(kept):
-            kept.append(_told(finding, record))
+            kept.append(_told(finding, record, forged.way_in(record)))
             continue
         first = kept[index]
         there = f"{finding.sink} {finding.surface}"
@@ -76,6 +76,7 @@ class _Forged:
     """The forged steps of a run, and which of them an access comes of."""
 
     def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
         self._records = [record for record in evidence.trace.steps if record.forged]
 
     def __bool__(self) -> bool:
@@ -90,19 +91,27 @@ class _Forged:
                 return record
         return mine[-1] if mine and not access.direct else None
 
+    def way_in(self, record: StepRecord) -> str:
+        """The bot's function by which that step came in (``path:function``), empty where none is seen."""
+        for access in self._evidence.trace.accesses[record.first_seq : record.last_seq + 1]:
+            stack = self._evidence.stack(access)
+            if access.step == record.index and access.direct and stack:
+                return stack[-1]
+        return ""
 
-def _told(finding: Finding, record: StepRecord) -> Finding:
+
+def _told(finding: Finding, record: StepRecord, way_in: str) -> Finding:
     """A finding of a forged step, whatever rule made it."""
     if finding.rule == RULE:
         return msgspec.structs.replace(finding, stands_for=(finding.fingerprint,))
     fields = ", ".join(record.forged)
     message = f"{record.who}'s payload names the other twin ({fields}): {finding.message}"
-    return _of(msgspec.structs.replace(finding, rule=RULE, message=message, stands_for=(finding.fingerprint,)))
+    return _of(msgspec.structs.replace(finding, rule=RULE, message=message, stands_for=(finding.fingerprint,)), way_in)
 
 
-def _of(finding: Finding) -> Finding:
-    # What is wrong is whom the bot takes for the sender, or whom it answers, wherever that shows first. Which field it
-    # believes is told by the witness once it is small: a drawn payload may name the other in several.
+def _of(finding: Finding, way_in: str) -> Finding:
+    # What is wrong is whom the bot takes for the sender, or whom it answers, on that way in, wherever it shows first.
+    # Which field it believes the witness tells once it is small: a drawn payload may name the other in several.
     if finding.sink == "outbound":
-        return msgspec.structs.replace(finding, cause="answered", family="", spans="place")
-    return msgspec.structs.replace(finding, cause="acts as the other", spans="sinks", family="")
+        return msgspec.structs.replace(finding, cause=f"answered by {way_in}", family="", spans="place")
+    return msgspec.structs.replace(finding, cause=f"acts as the other by {way_in}", spans="sinks", family="")
