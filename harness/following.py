@@ -27,6 +27,9 @@ BARE = 4
 """One in so many commands that who comes second gives leaves out what it asks for: where somebody has said it before,
 that may be taken."""
 
+TRIES = 20
+"""Draws for a step that carries no wrong identity."""
+
 QUIET = 0.4
 """Seconds between one thing and the next, each of which has ended before."""
 
@@ -91,7 +94,15 @@ class Following:
         return honest(Plan(seed=rng.randrange(2**16), twins=spec, before=before, steps=tuple(steps)), self._actions)
 
     def _done(self, at: int, who: Label, texts: Sequence[str]) -> list[Step]:
-        return [drawn_step(choice, who, texts, self._rng, QUIET) for choice in self._stretches[at]]
+        return [self._taken(choice, who, texts) for choice in self._stretches[at]]
+
+    def _taken(self, choice: Action, who: Label, texts: Sequence[str]) -> Step:
+        """A step in one's own name: whoever is refused at the door leaves nothing and finds nothing."""
+        drawn = (drawn_step(choice, who, texts, self._rng, QUIET) for _ in range(TRIES))
+        last = next(drawn)
+        while choice.is_wrong(last.payload) and (another := next(drawn, None)) is not None:
+            last = another
+        return last
 
     def _shortened(self, choice: Action, step: Step) -> Step:
         asked = bare(choice, step)

@@ -21,6 +21,12 @@ ACTIONS = (
     Action(entry="world", name="configure", payload={"name": ["{name}"]}),
     Action(entry="world", name="fail", payload={"what": ["llm.error"]}),
     Action(entry="webui", name="page", payload={"token": ["unknown"]}, wrong={"token": ["unknown"]}),
+    Action(
+        entry="webui",
+        name="list",
+        payload={"what": ["a", "b", "c"], "key": ["own", "unknown"]},
+        wrong={"key": ["unknown"]},
+    ),
     Action(entry="plugin", name="call f", call=True),
     Action(entry="timer", name="tick", payload={"task": ["tidy", "save"]}, principal=False),
 )
@@ -52,12 +58,14 @@ def test_everything_is_followed_by_everything() -> None:
     for plan in drawn(9):
         (_, first), (_, second) = stretches(plan)
         met |= {(word(one), word(two)) for one in first for two in second}
-    offered = {*(text.split()[0] for text in WORDS), "configure"}
+    offered = {*(text.split()[0] for text in WORDS), "configure", "list"}
     assert met == {(one, two) for one in offered for two in offered}
 
 
 def test_what_fails_what_is_refused_and_calls_are_left_to_other_plans() -> None:
-    assert {step.action for plan in drawn(9) for step in plan.steps} == {"command", "configure", "tick", "advance"}
+    steps = [step for plan in drawn(9) for step in plan.steps]
+    assert {step.action for step in steps} == {"command", "list", "configure", "tick", "advance"}
+    assert {step.payload["key"] for step in steps if step.action == "list"} == {"own"}
 
 
 def test_the_surroundings_are_changed_before_anything_is_said() -> None:
