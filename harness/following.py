@@ -27,6 +27,10 @@ BARE = 4
 """One in so many commands that who comes second gives leaves out what it asks for: where somebody has said it before,
 that may be taken."""
 
+ALIKE = 4
+"""One plan in so many in which both say the very same words wherever anything may be said: what is kept by content is
+met by whoever says it again."""
+
 TRIES = 20
 """Draws for a step that carries no wrong identity."""
 
@@ -75,6 +79,8 @@ class Following:
         rng, turn = self._rng, self._drawn
         self._drawn += 1
         one, two = self._turns[turn % len(self._turns)]
+        if turn % ALIKE == ALIKE - 1:
+            texts = [text for text in texts if "{" not in text][:1] or texts
         first, second = rng.sample(("A", "B"), 2)
         steps = [
             *self._done(one, first, texts),

@@ -18,6 +18,7 @@ from tests.evidence_factory import trace
 WORDS = [f"/word{number} {{message}}" for number in range(60)]
 ACTIONS = (
     Action(entry="api", name="command", payload={"text": WORDS, "extra": [{}, {"tenant": "{other.tenant}"}]}),
+    Action(entry="api", name="text", payload={"text": "text"}),
     Action(entry="world", name="configure", payload={"name": ["{name}"]}),
     Action(entry="world", name="fail", payload={"what": ["llm.error"]}),
     Action(entry="webui", name="page", payload={"token": ["unknown"]}, wrong={"token": ["unknown"]}),
@@ -44,7 +45,7 @@ def stretches(plan: Plan) -> list[tuple[str, list[Step]]]:
 
 
 def word(step: Step) -> str:
-    return str(step.payload.get("text", step.action)).split()[0]
+    return str(step.payload["text"]).split()[0] if step.action == "command" else step.action
 
 
 def test_one_does_a_stretch_and_then_the_other() -> None:
@@ -58,13 +59,13 @@ def test_everything_is_followed_by_everything() -> None:
     for plan in drawn(9):
         (_, first), (_, second) = stretches(plan)
         met |= {(word(one), word(two)) for one in first for two in second}
-    offered = {*(text.split()[0] for text in WORDS), "configure", "list"}
+    offered = {*(text.split()[0] for text in WORDS), "configure", "list", "text"}
     assert met == {(one, two) for one in offered for two in offered}
 
 
 def test_what_fails_what_is_refused_and_calls_are_left_to_other_plans() -> None:
     steps = [step for plan in drawn(9) for step in plan.steps]
-    assert {step.action for step in steps} == {"command", "list", "configure", "tick", "advance"}
+    assert {step.action for step in steps} == {"command", "text", "list", "configure", "tick", "advance"}
     assert {step.payload["key"] for step in steps if step.action == "list"} == {"own"}
 
 
@@ -90,6 +91,14 @@ def test_who_comes_second_sometimes_leaves_out_what_is_asked_for() -> None:
     first, second = said[::2], said[1::2]
     assert sum(map(sum, second)) > 2 * sum(map(sum, first)) > 0
     assert sum(map(sum, second)) < sum(map(len, second)) / 2
+
+
+def test_in_one_plan_of_four_both_say_the_same() -> None:
+    said = [{step.payload["text"] for step in plan.steps if step.action == "text"} for plan in drawn(40)]
+    same = set().union(*said[3::4])
+    assert len(same) == 1 and "{" not in same.pop()
+    others = set().union(*(some for at, some in enumerate(said) if at % 4 != 3))
+    assert len(others) > 1 and any("{" in text for text in others)
 
 
 def test_nobody_names_the_other() -> None:
