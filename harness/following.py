@@ -34,6 +34,9 @@ met by whoever says it again."""
 TRIES = 20
 """Draws for a step that carries no wrong identity."""
 
+WAITS = 3
+"""How time passes before the other comes: a moment, a while in which timers run, or the bot does something."""
+
 QUIET = 0.4
 """Seconds between one thing and the next, each of which has ended before."""
 
@@ -71,8 +74,9 @@ class Following:
         self._drawn = 0
 
     def __len__(self) -> int:
-        """After how many plans everything has followed everything; 0 where there is nothing that a principal does."""
-        return len(self._turns)
+        """After how many plans everything has followed everything, and each way of waiting met each way of speaking; 0
+        where there is nothing that a principal does."""
+        return max(len(self._turns), WAITS * ALIKE) if self._turns else 0
 
     def draw(self, texts: Sequence[str]) -> Plan:
         """The next plan; `texts` are what words are taken from."""
@@ -115,12 +119,11 @@ class Following:
         return step if asked is None or self._rng.randrange(BARE) else msgspec.structs.replace(step, payload=asked)
 
     def _between(self, turn: int, texts: Sequence[str]) -> list[Step]:
-        """What happens before the other comes: by turns a moment, a while in which timers run, and one thing that the
-        bot does by itself."""
-        wait = LONG if turn % 3 == 1 else SETTLED
+        """What happens before the other comes, by turns (`WAITS`)."""
+        wait = LONG if turn % WAITS == 1 else SETTLED
         steps = [Step(entry="world", action="advance", payload={"seconds": wait}, join=True)]
-        if turn % 3 == 2 and self._alone:
-            steps.append(drawn_step(self._alone[turn // 3 % len(self._alone)], None, texts, self._rng, QUIET))
+        if turn % WAITS == 2 and self._alone:
+            steps.append(drawn_step(self._alone[turn // WAITS % len(self._alone)], None, texts, self._rng, QUIET))
         return steps
 
 

@@ -89,7 +89,11 @@ def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: boo
         return _hunted(ground, overlay, small)
     paired = overlay.rule == RULE
     # A pair costs as much as two plans: the tour is taken in its own order, what matters most first.
-    chosen = iter(ground.pairing.both_ways(tour)) if paired else chain(candidates(ground, overlay, tour), later(ground))
+    chosen = (
+        chain(ground.pairing.both_ways(tour), _observed(ground))
+        if paired
+        else chain(candidates(ground, overlay, tour), later(ground))
+    )
     tally = _Tally(ground, overlay)
     while plans := [reseeded(plan, ground.seed, overlay) for plan in islice(chosen, PORTION)]:
         if tally.count and ground.late():
@@ -225,6 +229,16 @@ def later(ground: Ground) -> Iterator[Plan]:
     target = ground.target
     following = Following(target.actions(), ground.seed, DIMENSIONS, states_of(target), TWIN_SEEDS)
     yield from (following.draw(TEXTS) for _ in range(len(following)))
+
+
+def _observed(ground: Ground) -> Iterator[Plan]:
+    """The same as pairs, in which whoever comes last observes. When its steps start is known once a plan was played."""
+    for plan in later(ground):
+        [outcome] = ground.pool.map([plan])
+        if outcome.trace is not None:
+            kept = pairs.Pairing(ground.facts.scoping)
+            kept.add(plan, outcome.trace, clean=True)
+            yield from kept.chosen(1)
 
 
 def reseeded(plan: Plan, seed: int, overlay: Overlay) -> Plan:
