@@ -66,7 +66,6 @@ class Following:
         self._alone = one_by_one([action for action in own if not action.principal])
         self._rng.shuffle(self._alone)
         self._turns = [(one, two) for one in range(count) for two in range(count)]
-        self._rng.shuffle(self._turns)
         self._dimensions = tuple(dimensions)
         self._tenants = tuple(dimension for dimension in dimensions if "T" in dimension) or self._dimensions
         self._states = tuple(states)
@@ -82,6 +81,8 @@ class Following:
         """The next plan; `texts` are what words are taken from."""
         rng, turn = self._rng, self._drawn
         self._drawn += 1
+        if turn % len(self._turns) == 0:
+            rng.shuffle(self._turns)  # so that in each round other stretches are put together otherwise
         one, two = self._turns[turn % len(self._turns)]
         if turn % ALIKE == ALIKE - 1:
             texts = [text for text in texts if "{" not in text][:1] or texts
