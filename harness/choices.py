@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from harness.plan import Step
+from harness.principal import Label
 from harness.target import Action
 
 _SIGN = re.compile(r"[!#$%*./:;?\\~+-]\w")
@@ -43,6 +45,22 @@ def drawn_value(kind: Any, texts: Sequence[str], rng: random.Random) -> Any:
     if kind == "flag":
         return rng.random() < 0.5
     return rng.choice(kind) if isinstance(kind, (list, tuple)) else kind
+
+
+def drawn_step(action: Action, who: Label | None, texts: Sequence[str], rng: random.Random, gap: float) -> Step:
+    """A step of that action, `gap` seconds after what came before has ended."""
+    payload = {name: drawn_value(kind, texts, rng) for name, kind in action.payload.items()}
+    return Step(entry=action.entry, action=action.name, who=who, payload=payload, gap=gap, join=True)
+
+
+def bare(choice: Action, step: Step) -> dict[str, Any] | None:
+    """The payload of a step whose command leaves out what it asks for: where somebody has just said it, that may be
+    taken. None where the step is no command, or asks for nothing."""
+    for field, said in step.payload.items():
+        short = cut_short(msgspec.structs.replace(choice, payload={field: [said]}), field)
+        if short:
+            return {**step.payload, field: short[0]}
+    return None
 
 
 def _narrowed(action: Action) -> list[Action]:

@@ -69,6 +69,17 @@ class Logbook:
             code=call.code if call else None,
         )  # fmt: skip
 
+    def failed(self, who: Principal, step: Step, text: str) -> None:
+        """Record what a step's exception says as shown to its principal, where it says what is another's: that is
+        mostly what the bot sends back. Any other error is no answer, and proves no way by which answers come."""
+        marks = self.recorder.marks(text)
+        if who.label == BYSTANDER or all(mark.label == who.label for mark in marks):
+            return
+        self.recorder.access(
+            "outbound", "write", f"{step.entry}.{step.action}", "", new_owner=who.label, marks=marks,
+            detail={"text": text[: self.recorder.kept], "raised": True},
+        )  # fmt: skip
+
     def trace(self, begun: Iterable[int], scanner: TokenScanner, descents: Descents, now: float, wall: float) -> Trace:
         """The trace, once the loop is closed. Of `begun` steps those without a record never got their turn; `now` is
         the virtual time, `wall` what the run took, both in seconds."""

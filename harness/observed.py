@@ -97,6 +97,8 @@ def _said(evidence: Evidence, epoch: float) -> Iterator[Observation]:
             continue
         if access.detail.get("rendered"):
             continue  # an object handed to the code that called; nobody sees it
+        if access.detail.get("raised"):
+            continue  # told by how the step ended
         if (access.new_owner or acts_for(evidence, access)) == "A":
             text = normal(str(access.detail.get("text", "")), epoch)
             yield Observation(

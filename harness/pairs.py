@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Literal
 
 import msgspec
@@ -21,7 +22,7 @@ from harness.observed import observations
 from harness.offers import OTHER
 from harness.plan import Plan, Step, cancels
 from harness.pool import Outcome, Pool
-from harness.principal import BYSTANDER, DIMENSION_FIELDS, Label
+from harness.principal import BYSTANDER, DIMENSION_FIELDS, TWINS, Label
 from harness.repeating import insists
 from harness.rules import interference
 from harness.rules._evidence import Evidence
@@ -45,6 +46,10 @@ BLOCK = 24
 INSISTENT = 4
 """One pair of a campaign in so many is of a plan in which somebody insists (`harness.repeating`): what that leaves for
 the other bears nobody's mark."""
+
+FOLLOWING = 5
+"""One pair of a campaign in so many is of a plan in which one comes after the other (`harness.following`): it meets
+whatever the other left of anything."""
 
 KEPT = 1000
 """Plans kept as candidates for pairs."""
@@ -287,6 +292,7 @@ class Pairing:
         self._timed: dict[str, Plan] = {}
         self._clean: list[str] = []
         self._insistent: list[str] = []
+        self._following: list[str] = []
         self._leaky: list[str] = []
 
     def add(self, plan: Plan, trace: Trace, *, clean: bool) -> None:
@@ -298,17 +304,23 @@ class Pairing:
             return  # a step that never ends holds the run open longer than any wait could without it
         name = plan.digest()
         self._timed[name] = timed(plan, trace.steps)
-        if clean and insists(plan):
+        if not clean:
+            self._leaky.append(name)
+        elif insists(plan):
             self._insistent.append(name)
+        elif _comes_last(plan):
+            self._following.append(name)
         else:
-            (self._clean if clean else self._leaky).append(name)
+            self._clean.append(name)
 
     def chosen(self, count: int) -> list[Plan]:
         """`count` plans spread over what was played, A observing in one and B in the next, one in `THINNED` thinned
-        and one in `INSISTENT` of those in which somebody insists; clean ones where there are enough of them, since a
-        leak explains all that comes after it."""
-        names = _spread(self._clean, count - min(count // INSISTENT, len(self._insistent)))
-        names += _spread(self._insistent, count - len(names))
+        and one in `INSISTENT` of those in which somebody insists, one in `FOLLOWING` of those in which one comes after
+        the other; clean ones where there are enough of them, since a leak explains all that comes after it."""
+        after = min(count // FOLLOWING, len(self._following))
+        names = _spread(self._clean, count - after - min(count // INSISTENT, len(self._insistent)))
+        names += _spread(self._insistent, count - after - len(names))
+        names += _spread(self._following, count - len(names))
         names += _spread(self._leaky, count - len(names))
         plans = [self._timed[name] for name in names]
         ways = [_way(plan, index) for index, plan in enumerate(plans)]
@@ -339,10 +351,23 @@ class Pairing:
 
 
 def _way(plan: Plan, index: int) -> Plan:
-    """A observes in one plan and B in the next; where one of them alone is cancelled, the other does."""
+    """A observes in one plan and B in the next; where one of them alone is cancelled, the other does, and where one has
+    done all before the other comes, who comes."""
     broken = {step.who for step in plan.steps if cancels(step)}
-    turned = "A" in broken if len(broken) == 1 else index % 2 == 1
+    last = _comes_last(plan)
+    turned = "A" in broken if len(broken) == 1 else last == "B" if last else index % 2 == 1
     return spared(swapped(plan) if turned else plan)
+
+
+def _comes_last(plan: Plan) -> str | None:
+    """The twin that does all it does after the other and a pause, if one does."""
+    acting = [at for at, step in enumerate(plan.steps) if step.who in TWINS]
+    turns = [who for who, _ in groupby(plan.steps[at].who for at in acting)]
+    if len(turns) != len(TWINS):
+        return None
+    one = max(at for at in acting if plan.steps[at].who == turns[0])
+    two = next(at for at in acting if at > one)
+    return turns[1] if any(map(_waits, plan.steps[one:two])) else None
 
 
 def _or_thinned(plan: Plan, index: int) -> Plan:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from harness.choices import cut_short, drawn_value, one_by_one
+from harness.choices import bare, drawn_step, one_by_one
 from harness.plan import EMPTY, Plan, Step
 from harness.principal import Label, TwinSpec
 from harness.target import Action
@@ -88,10 +88,10 @@ class Repeating:
 
     def _insisted(self, at: int, who: Label, other: Label, texts: Sequence[str]) -> Iterator[Step]:
         rng = self._rng
-        again = _step(self._choices[at], who, texts, rng)
+        again = drawn_step(self._choices[at], who, texts, rng, QUIET)
         yield from [again] * rng.choice(TIMES)
-        looks = [_step(self._choices[near], other, texts, rng) for near in self._near(at)]
-        if rng.random() < 0.5 and (asked := _bare(self._choices[at], again)):
+        looks = [drawn_step(self._choices[near], other, texts, rng, QUIET) for near in self._near(at)]
+        if rng.random() < 0.5 and (asked := bare(self._choices[at], again)):
             looks.insert(0, msgspec.structs.replace(again, who=other, payload=asked))
         yield from looks
         if rng.random() < 0.5:  # and once more, now that the other has come by
@@ -118,16 +118,6 @@ class Repeating:
         return found
 
 
-def _bare(choice: Action, step: Step) -> dict[str, Any] | None:
-    """The payload of a step whose command leaves out what it asks for: where somebody has just said it, that may be
-    taken. None where the step is no command, or asks for nothing."""
-    for field, said in step.payload.items():
-        short = cut_short(msgspec.structs.replace(choice, payload={field: [said]}), field)
-        if short:
-            return {**step.payload, field: short[0]}
-    return None
-
-
 def _words(choice: Action) -> frozenset[str]:
     """The words of a choice, without the slots of secrets, which say nothing of what it does."""
     said = " ".join(text for value in choice.payload.values() for text in _texts(value))
@@ -140,8 +130,3 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for one in value:
             yield from _texts(one)
-
-
-def _step(action: Action, who: Label, texts: Sequence[str], rng: random.Random) -> Step:
-    payload = {name: drawn_value(kind, texts, rng) for name, kind in action.payload.items()}
-    return Step(entry=action.entry, action=action.name, who=who, payload=payload, gap=QUIET, join=True)

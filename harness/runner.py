@@ -332,7 +332,10 @@ class _Run:
         except Unmet as error:
             outcome, detail = "unmet", str(error)
         except Exception as error:
-            outcome, detail = "raised", f"{type(error).__name__}: {error}"[:300]
+            text = f"{type(error).__name__}: {error}"
+            outcome, detail = "raised", text[:300]
+            if who is not None:
+                self.logbook.failed(who, step, text)
         finally:
             self.logbook.note(index, step, seq, started, outcome, detail)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness import impostors
 from harness.choices import cut_short
+from harness.following import Following
 from harness.plan import EMPTY, Plan, Step
 from harness.principal import BYSTANDER, TwinSpec
 from harness.repeating import Repeating
@@ -35,7 +36,7 @@ WITHIN = ("A", "C", "P")
 
 BATCH = 6
 """Plans drawn in one generation run of Hypothesis; after each comes one in which principals insist
-(`harness.repeating`)."""
+(`harness.repeating`), and one in which one twin does a stretch of things and then the other (`harness.following`)."""
 
 TWIN_SEEDS = 8
 """Twins of so many seeds are drawn from; few, so that a target may keep what it derives from them."""
@@ -145,12 +146,15 @@ def generate(
     one."""
     made: list[Plan] = []
     insisting = Repeating(actions, campaign_seed, dimensions, states, TWIN_SEEDS)
+    following = Following(actions, campaign_seed, dimensions, states, TWIN_SEEDS)
     turn = 0
     while len(made) < count:
         batch = min(BATCH, count - len(made))
         made += _batch(actions, batch, campaign_seed * 100_003 + turn, dimensions, hostile, states, third)
         if insisting and len(made) < count:
             made.append(insisting.draw(TEXTS))
+        if following and len(made) < count:
+            made.append(following.draw(TEXTS))
         turn += 1
     return made
 

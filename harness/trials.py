@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Protocol
 
 import msgspec
 
 from harness import pairs
 from harness.finding import Finding
+from harness.following import Following
 from harness.nearness import Nearness
 from harness.ordering import Doing, nearest
 from harness.overlap import WITHIN, hunt, speaks_of
@@ -20,8 +21,8 @@ from harness.riskmap import RiskMap
 from harness.rules._scope import coarsest
 from harness.rules.interference import RULE
 from harness.shrink import shrink
-from harness.strategies import TWIN_SEEDS
-from harness.target import Facts, Overlay, Target
+from harness.strategies import DIMENSIONS, TEXTS, TWIN_SEEDS
+from harness.target import Facts, Overlay, Target, states_of
 from harness.trace import Trace
 from harness.witness import Witnessed
 
@@ -81,14 +82,18 @@ class Ground(Protocol):
 
 
 def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: bool) -> OverlayRecord:
-    """Whether the fault is found on some plan of the tour by the rule it names, which plain code does not show. With
-    `small` the witness is shrunk. A fault of order is hunted for on explored plans instead. Raises OutOfTime when it is
-    late before anything was found."""
+    """Whether the fault is found on some plan of the tour, or else on one of `later`, by the rule it names, which plain
+    code does not show. With `small` the witness is shrunk. A fault of order is hunted for on explored plans instead.
+    Raises OutOfTime when it is late before anything was found."""
     if overlay.overlap:
         return _hunted(ground, overlay, small)
     paired = overlay.rule == RULE
     # A pair costs as much as two plans: the tour is taken in its own order, what matters most first.
-    chosen = iter(ground.pairing.both_ways(tour)) if paired else candidates(ground, overlay, tour)
+    chosen = (
+        chain(ground.pairing.both_ways(tour), _observed(ground))
+        if paired
+        else chain(candidates(ground, overlay, tour), later(ground))
+    )
     tally = _Tally(ground, overlay)
     while plans := [reseeded(plan, ground.seed, overlay) for plan in islice(chosen, PORTION)]:
         if tally.count and ground.late():
@@ -217,6 +222,23 @@ def candidates(ground: Ground, overlay: Overlay, tour: Sequence[Plan]) -> Iterat
     others; within each, unlike ones first."""
     for some in ground.touched.split(overlay, ground.riskmap, ground.facts.name, tour):
         yield from nearest(overlay, some, ground.did)
+
+
+def later(ground: Ground) -> Iterator[Plan]:
+    """Plans in which one twin does everything before the other comes, for what no plan of the tour shows."""
+    target = ground.target
+    following = Following(target.actions(), ground.seed, DIMENSIONS, states_of(target), TWIN_SEEDS)
+    yield from (following.draw(TEXTS) for _ in range(len(following)))
+
+
+def _observed(ground: Ground) -> Iterator[Plan]:
+    """The same as pairs, in which whoever comes last observes. When its steps start is known once a plan was played."""
+    for plan in later(ground):
+        [outcome] = ground.pool.map([plan])
+        if outcome.trace is not None:
+            kept = pairs.Pairing(ground.facts.scoping)
+            kept.add(plan, outcome.trace, clean=True)
+            yield from kept.chosen(1)
 
 
 def reseeded(plan: Plan, seed: int, overlay: Overlay) -> Plan:

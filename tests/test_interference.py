@@ -29,6 +29,7 @@ from harness.principal import TwinSpec
 from harness.profiles import Profile
 from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
 from harness.rules.interference import RULE
+from harness.target import Action
 from harness.trace import Trace
 from harness.trials import try_fault
 from harness.witness import Witness, Witnessed, save
@@ -98,6 +99,7 @@ SHOWS: dict[str, tuple[Step, ...]] = {
         *(step(who, "area", "/topic {memory}", gap=2) for who in "BAA"),
         wait(3),
     ),
+    "said-within-the-hour": (*(step(who, "mention", "what did I say before?", gap=9) for who in "BA"), wait(9)),
     "typing-sign-for-all": (step("B", "mention"), step("A", "mention", gap=9), wait(12)),
 }
 
@@ -231,6 +233,11 @@ class Ground:
         self.pairing = pairs.Pairing(FACTS.scoping)
         self.seed = 0
         self.watch = Stopwatch()
+        self.target = self
+        self.offers: tuple[Action, ...] = ()
+
+    def actions(self) -> tuple[Action, ...]:
+        return self.offers
 
     def judge(self, trace: Trace) -> list[Finding]:
         return of(trace)
@@ -273,6 +280,15 @@ def test_the_trial_of_a_fault_plays_the_tour_in_pairs_with_either_twin_observing
     elsewhere = msgspec.structs.replace(faults["one-random-pool"], surface="elsewhere")
     made = try_fault(ground, elsewhere, tour, small=False)  # type: ignore[arg-type]
     assert made.killed and not made.right_rule and made.detail == "instead: interference on api"
+
+
+def test_a_fault_that_is_felt_by_whoever_says_the_same_later_is_found_after_the_tour(pool: Pool) -> None:
+    ground = Ground(pool)
+    fault = next(fault for fault in FAULTS if fault.name == "said-within-the-hour")
+    assert not try_fault(ground, fault, [], small=False).killed  # type: ignore[arg-type]
+    ground.offers = (Action(entry="api", name="mention", payload={"text": "text"}),)
+    made = try_fault(ground, fault, [], small=False)  # type: ignore[arg-type]
+    assert made.killed and made.right_rule and "beside B nothing" in made.detail
 
 
 RISKS = RiskMap(

@@ -91,6 +91,7 @@ WAYS: dict[str, list[Do]] = {
     "windows": [("webui", "chat", {"text": "{message}"}), ("webui", "history", {"all": True}), *PAGES],
     "broken": [*TALK, ("world", "fail", {"what": "llm.error", "nth": 1, "times": 9}), *PICTURE, QUIET, *TALK],
     "murmur": [TALK[0], QUIET, TALK[0], QUIET],
+    "later": [*TALK, ("world", "advance", {"seconds": 330}), *ticks("forget"), *reversed(TALK), QUIET],
     "renaming": [*TALK, ("world", "configure", {"persona.name": "{name}"}), *TALK],
     "calls": [*TALK, QUIET, *area("/jargon", "/memo"), ("webui", "emoji_upload", {"slot": "sticker"}), QUIET,
               *[("plugin", "PluginApi.query", {"ids": "own", "pick": pick}) for pick in (0, 1, 2)],
@@ -196,8 +197,10 @@ SHOWS: dict[str, tuple[str, ...]] = {
         "unknown-key-as-default",
         "defaults-for-nobody",
         "open-to-strangers",
+        "refusals-in-one-exception",
     ),
     "murmur": ("talk-of-the-process",),
+    "later": ("texts-by-row-number",),
     "broken": ("bundle-not-put-back",),
     "windows": (
         "mood-around-the-function",

@@ -18,7 +18,7 @@ from harness.plan import Plan, Step
 from harness.pool import Outcome
 from harness.principal import TwinSpec
 from harness.riskmap import Cell, RiskItem, RiskMap
-from harness.target import Overlay
+from harness.target import Action, Overlay
 from harness.trace import Access, Site, Trace
 from harness.trials import PATIENCE, PORTION, OutOfTime, try_fault, try_fix
 from harness.witness import Witnessed
@@ -66,6 +66,7 @@ class Ground:
         self.pool: Any = pool
         self.target: Any = self
         self.offered = overlays
+        self.offers: Sequence[Action] = ()
         self.facts = FACTS
         self.found: dict[str, Witnessed] = {}
         self.touched = Nearness()
@@ -76,6 +77,9 @@ class Ground:
 
     def overlays(self) -> Sequence[Overlay]:
         return self.offered
+
+    def actions(self) -> Sequence[Action]:
+        return self.offers
 
     def judge(self, made: Trace) -> list[Finding]:
         return judge(made, FACTS)
@@ -202,6 +206,16 @@ def test_a_fault_is_found_by_the_rule_it_names_though_another_speaks_for_the_fin
     assert try_fault(ground, overlay("fault", "foreign-write"), [plan("read", "write")], False).right_rule
     missed = try_fault(ground, overlay("fault", "foreign-delete"), [plan("read", "write")], False)
     assert missed.killed and not missed.right_rule
+
+
+def test_a_fault_that_no_plan_of_the_tour_shows_is_looked_for_where_one_comes_after_the_other() -> None:
+    ground = Ground(Played())
+    ground.offers = [Action(entry="api", name="read")]
+    fault = overlay("fault", "foreign-read")
+    found = try_fault(ground, fault, [plan("quiet")], False)
+    assert found.right_rule and found.plans == 2, "after the tour"
+    assert {step.who for step in Plan.from_json(found.witness).steps} == {"A", "B", None}
+    assert try_fault(ground, fault, [plan("read")], False).plans == 1
 
 
 def test_a_fault_that_adds_a_rule_to_a_known_cause_is_found_all_the_same() -> None:

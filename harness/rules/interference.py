@@ -243,7 +243,7 @@ def explained(difference: Difference, beside: Run, other: Run, findings: Sequenc
     met what is B's, or B's flow changed what is A's."""
     for run, one in ((beside, difference.beside), (other, difference.other)):
         if one is None or one.sink == "outcome":
-            continue  # no other rule reads how a step ended
+            continue  # what canary-flow says of an error is among the findings
         if any(token in one.text for token in run.evidence.trace.twins.b.secrets.values()):
             return True
         if one.seq >= 0 and has_mark(run.evidence.trace.accesses[one.seq], "B"):
