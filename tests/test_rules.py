@@ -11,7 +11,7 @@ from harness.judge import judge
 from harness.principal import TwinSpec
 from harness.riskmap import Demand, Pattern
 from harness.target import Region, Shared
-from harness.trace import Access
+from harness.trace import Access, StepRecord
 from tests.evidence_factory import FACTS, access, trace
 
 OWNED: dict[str, Any] = {"owned_by": "columns"}
@@ -163,6 +163,19 @@ def test_the_number_of_a_deleted_row_is_given_away_again() -> None:
 
     assert told(first, sweep, second) == []
     assert told(first, second) == ["shared-key"]
+
+
+def test_a_name_bound_anew_after_a_restart_overwrites_nothing() -> None:
+    cell: dict[str, Any] = {"sink": "key", "op": "rebind", "surface": "bot.made", "key": ""}
+    cell["detail"] = {"owned_by": "first-writer", "observed": "between"}
+    bound = [access(actor=who, ambient=who, marks=who, lineage=f"{who}.0", **cell) for who in "AB"]
+
+    def told(entry: str, who: str | None) -> list[str]:
+        step = StepRecord(index=1, entry=entry, action="on", who=who, first_seq=1, last_seq=1, started=0, ended=1)
+        return [finding.rule for finding in judge(trace(*bound, steps=(step,)), FACTS)]
+
+    assert told("start", None) == []
+    assert told("timer", None) == ["shared-key"]
 
 
 def test_declared_sharing_is_silent() -> None:

@@ -22,6 +22,7 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
     written: dict[tuple[str, ...], Access] = {}
     displaced: dict[tuple[str, ...], Access] = {}
     emptied = _emptied(evidence)
+    starts = [step.first_seq for step in evidence.trace.steps if step.entry == "start" and step.who is None]
     for access in evidence.accesses("key", "file", "row"):
         if access.op in FAILED or (access.sink == "row" and access.detail.get("owned_by") == "columns"):
             continue
@@ -47,6 +48,8 @@ def shared_key(evidence: Evidence) -> Iterator[Finding]:
         if first is not None and bisect_left(ends := emptied.get(cell, ()), first.seq) < bisect_left(ends, access.seq):
             del written[cell]
             first = None
+        if first is not None and _renewed(access) and any(first.seq < start <= access.seq for start in starts):
+            first = None  # what a restart left nothing of is not overwritten
         if first is None or evidence.claim(first).label == claim.label:
             if access.op in ("write", "rebind"):
                 written[cell] = access
@@ -87,6 +90,12 @@ def _emptied(evidence: Evidence) -> dict[tuple[str, ...], list[int]]:
         if access.op == "delete" and access.key:
             found.setdefault(_cell(access), []).append(access.seq)
     return found
+
+
+def _renewed(access: Access) -> bool:
+    """Whether a name was bound anew between two steps: where the bot has started in the meantime, it had gone with what
+    it held, which nobody saw."""
+    return access.op == "rebind" and access.detail.get("observed") == "between"
 
 
 def _left(access: Access, claim: Claim) -> bool:
