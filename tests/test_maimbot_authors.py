@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fixtures.overlays.maimbot_saas_authors import FIXES
+from fixtures.targets import maimbot_saas_apis as apis
 from fixtures.targets import maimbot_saas_authors as authors
 from fixtures.targets.maimbot_saas import MaimbotSaasTarget
 from harness.principal import TwinSpec
@@ -175,3 +176,59 @@ def test_with_the_fix_a_plugin_of_one_tenant_takes_no_other_tenants_plugins_plac
     assert manager.plugin_classes == {"diary": "the owner's"}
     acting[0] = "one"
     assert manager.plugin_classes == {"diary": "of one"}
+
+
+def infos(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
+    """The API that tells plugins about components, and what the bot keeps about one."""
+    kept = SimpleNamespace(description="note what was said", enabled=True)
+
+    def globally_enable(name: str) -> bool:
+        kept.enabled = True
+        return kept.enabled
+
+    api = stand_in(
+        monkeypatch, "src.plugin_system.apis.component_manage_api",
+        get_registered_action_info=lambda name: kept, get_plugin_info=lambda name: None, on=globally_enable,
+    )  # fmt: skip
+    return api, kept
+
+
+def models(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
+    """The API that hands plugins the models' settings, and those of the bot."""
+    kept = SimpleNamespace(temperature=0.3)
+
+    async def generate_with_model(prompt: str, model: Any, request_type: str = "") -> str:
+        return f"at {model.temperature}"
+
+    api = stand_in(
+        monkeypatch, "src.plugin_system.apis.llm_api",
+        get_available_models=lambda: {"replyer": kept}, generate_with_model=generate_with_model,
+    )  # fmt: skip
+    return api, kept
+
+
+def use(name: str) -> str:
+    me: Any = SimpleNamespace(action_name="diary_note", action_data={"text": TWINS.a.secrets["plugin"]})
+    booted: Any = SimpleNamespace(module=lambda name: sys.modules[name])
+    return asyncio.run(apis.uses(booted)[name](me))
+
+
+def test_an_action_is_described_in_its_tenants_words_for_everybody_and_under_the_fix_for_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api, kept = infos(monkeypatch)
+    assert TWINS.a.secrets["plugin"] in use("describe") and TWINS.a.secrets["plugin"] in kept.description
+    api, kept = infos(monkeypatch)
+    BY_NAME["fix-component-infos"].apply(Patcher())
+    assert TWINS.a.secrets["plugin"] in use("describe") and kept.description == "note what was said"
+    assert api.get_plugin_info("nothing") is None and api.on("note")
+
+
+def test_a_model_is_asked_as_one_plugin_wants_it_for_everybody_and_under_the_fix_for_that_plugin_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, kept = models(monkeypatch)
+    assert use("tune") == "at 0.95" and kept.temperature == 0.95
+    _, kept = models(monkeypatch)
+    BY_NAME["fix-model-settings"].apply(Patcher())
+    assert use("tune") == "at 0.95" and kept.temperature == 0.3

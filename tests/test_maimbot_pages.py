@@ -54,6 +54,65 @@ def test_an_edit_that_is_not_offered_is_refused_by_name() -> None:
         edited("colour")
 
 
+class Door:
+    """As the bot's pages: one token for all, and one word for whether they are set up."""
+
+    def __init__(self) -> None:
+        self.token = "first"
+        self.ready = False
+
+    async def ask(self, method: str, path: str, body: Any, token: str) -> tuple[int, str]:
+        there = token == self.token
+        if path.endswith("/auth/check"):
+            return 200, json.dumps({"authenticated": there})
+        if not there:
+            return 401, json.dumps({"detail": "no"})
+        if path.endswith("/auth/update"):
+            self.token = body["new_token"]
+            return 200, json.dumps({"success": True})
+        if path.endswith("/auth/regenerate"):
+            self.token += "-anew"
+            return 200, json.dumps({"token": self.token})
+        self.ready = self.ready or path.endswith("/setup/complete")
+        return 200, json.dumps({"is_first_setup": not self.ready})
+
+
+def test_who_has_the_token_changed_stays_logged_in_and_everybody_else_does_not() -> None:
+    twins = MaimbotSaasTarget().twins(TwinSpec())
+    for what in ("change", "renew"):
+        door = Door()
+        logins = pages.Logins(door.token)
+
+        def told(who: Any, what: str, logins: pages.Logins = logins, door: Door = door) -> str:
+            return asyncio.run(logins.token(door.ask, who, what))
+
+        assert '"authenticated": true' in told(twins.a, "look")
+        assert '"authenticated": true' in told(twins.b, what)
+        assert '"authenticated": true' in told(twins.b, "look")
+        assert '"authenticated": false' in told(twins.a, "look")
+        assert '"authenticated": false' in told(twins.a, "change"), "the door stays shut"
+        assert (twins.b.secrets["credential"] in door.token) == (what == "change")
+
+
+def test_a_token_of_ones_own_is_one_that_the_pages_take() -> None:
+    door = Door()
+    asyncio.run(pages.Logins(door.token).token(door.ask, WHO, "change"))
+    assert len(door.token) >= 10 and door.token != door.token.lower() and door.token != door.token.upper()
+    assert any(sign in door.token for sign in "!@#$%^&*()_+-=")
+
+
+def test_that_the_pages_are_set_up_is_shown_whoever_said_so() -> None:
+    door = Door()
+    logins = pages.Logins(door.token)
+    assert '"is_first_setup": true' in asyncio.run(logins.token(door.ask, WHO, "look"))
+    assert '"is_first_setup": false' in asyncio.run(logins.token(door.ask, WHO, "done"))
+
+
+def test_what_cannot_be_done_about_a_token_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match="nothing 'eat'"):
+        asyncio.run(pages.Logins("first").token(Door().ask, WHO, "eat"))
+
+
 def test_a_page_is_opened_once_for_each_principal_and_shows_what_is_told_until_it_is_left() -> None:
     from fastapi import WebSocketDisconnect
 

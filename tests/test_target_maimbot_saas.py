@@ -221,6 +221,11 @@ def test_a_picture_is_described_by_what_can_be_read_in_it() -> None:
     assert "secret_in_picture_1" in answer("image", "describe", (picture,), ())[0]
 
 
+def test_of_a_full_collection_the_first_sticker_makes_room_and_else_a_feeling_is_told() -> None:
+    assert answer("emoji", "满了。编号: 1\n请只回答：'不删除'或'删除编号X'", (), ())[0] == "删除编号1"
+    assert answer("emoji", "which feeling has secret_in_words_1", (), ())[0] == "开心,secret_in_words_1"
+
+
 def test_memory_is_put_back_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
     from types import ModuleType
