@@ -214,6 +214,14 @@ def test_the_planner_is_told_to_reply_and_the_replyer_repeats_what_it_heard() ->
     assert "open-sesame-123" in reply and "Mai" in reply
 
 
+def test_the_planner_takes_the_action_that_is_asked_for_wherever_it_is_offered_and_nowhere_else() -> None:
+    asked = "[m1] please use diary_note: open-sesame-123"
+    group, private = '{"action":"diary_note","text":"what"}', '{\n    "action": "diary_note",\n    "text": "what"\n}'
+    for offered in (group, private):
+        assert '"action": "diary_note"' in answer("planner", f"{offered}\n{asked}", (), ())[0]
+    assert "diary_note" not in answer("planner", f'{{"action":"diary_look"}}\n{asked}', (), ())[0]
+
+
 def test_a_picture_is_described_by_what_can_be_read_in_it() -> None:
     import base64
 
