@@ -312,3 +312,62 @@ def test_under_the_fixes_what_the_bot_adds_in_nobodys_name_is_for_everybody(
 ) -> None:
     tasks = reminders(monkeypatch, tmp_path, "fix-task-turns", "fix-task-names", acting=("",)).tasks
     assert [(name, task.per_tenant) for name, task in tasks.items()] == [("Reminder", True)]
+
+
+def written() -> tuple[Any, list[str]]:
+    """Doings on templates for prompts that are kept by name, and what the model is asked."""
+    kept: dict[str, str] = {}
+    asked: list[str] = []
+
+    async def format_prompt(name: str, **fields: str) -> str:
+        return kept[name].format(**fields)
+
+    async def generate_with_model(prompt: str, *how: Any) -> str:
+        asked.append(prompt)
+        return prompt
+
+    modules = {
+        authors.PROMPTS: SimpleNamespace(
+            Prompt=lambda text, name: kept.update({name: text}),
+            global_prompt_manager=SimpleNamespace(format_prompt=format_prompt),
+        ),
+        "src.plugin_system.apis.llm_api": SimpleNamespace(
+            get_available_models=lambda: {"utils": None}, generate_with_model=generate_with_model
+        ),
+        authors.MANAGER: SimpleNamespace(events_manager=None),
+    }
+    booted: Any = SimpleNamespace(module=lambda name: modules.get(name, SimpleNamespace()))
+    done = authors.doings(booted, "notes", {})
+    return lambda what, who: asyncio.run(done[what](who, "stream")), asked
+
+
+def test_the_model_is_asked_by_the_template_that_was_given_last_and_plainly_without_one() -> None:
+    doing, asked = written()
+    doing("ask", TWINS.a)
+    assert asked == ["good morning"]
+    doing("style", TWINS.a)
+    doing("ask", TWINS.b)
+    assert TWINS.a.secrets["plugin"] in asked[-1] and asked[-1].endswith("good morning")
+    doing("style", TWINS.b)
+    doing("ask", TWINS.b)
+    assert TWINS.a.secrets["plugin"] not in asked[-1]
+
+
+def test_somebody_else_of_the_group_is_given_a_name_by_what_one_calls_them() -> None:
+    named: list[tuple[Any, ...]] = []
+
+    async def qv_person_name(*told: Any) -> dict[str, str]:
+        named.append(told)
+        return {"nickname": "Li"}
+
+    people = SimpleNamespace(
+        Person=SimpleNamespace(register_person=lambda platform, user, name: named.append((platform, user))),
+        get_person_id=lambda platform, user: f"{platform}/{user}",
+        person_info_manager=SimpleNamespace(qv_person_name=qv_person_name),
+    )
+    modules = {"src.person_info.person_info": people, authors.MANAGER: SimpleNamespace(events_manager=None)}
+    booted: Any = SimpleNamespace(module=lambda name: modules.get(name, SimpleNamespace()))
+    assert "Li" in asyncio.run(authors.doings(booted, "notes", {})["name"](TWINS.a, "stream"))
+    (platform, user), told = named
+    assert user not in (TWINS.a.user, TWINS.b.user)
+    assert told == (f"{platform}/{user}", TWINS.a.display["user_name"], TWINS.a.secrets["name"], "")
