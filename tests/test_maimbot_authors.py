@@ -232,3 +232,142 @@ def test_a_model_is_asked_as_one_plugin_wants_it_for_everybody_and_under_the_fix
     _, kept = models(monkeypatch)
     BY_NAME["fix-model-settings"].apply(Patcher())
     assert use("tune") == "at 0.95" and kept.temperature == 0.3
+
+
+class AsyncTask:
+    """As the bot's: a task goes by its class, and has its turns for everybody unless it says otherwise."""
+
+    def __init__(self, task_name: str | None = None, wait_before_start: int = 0) -> None:
+        self.task_name = task_name or type(self).__name__
+        self.wait_before_start = wait_before_start
+        self.per_tenant = True
+
+
+class AsyncTaskManager:
+    """As the bot's: tasks are kept by name."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, Any] = {}
+
+    async def add_task(self, task: Any, call_back: Any = None) -> None:
+        self.tasks[task.task_name] = task
+
+
+def reminders(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *fixes: str, acting: tuple[str, ...] = ("one", "other")
+) -> AsyncTaskManager:
+    """The bot's manager of tasks after each of those acting has had it remind somebody (nobody: without context)."""
+    who = [""]
+    stand_in(
+        monkeypatch, "src.common.message.tenant_context",
+        get_current_tenant_id=lambda: who[0], get_current_agent_id=lambda: "agent",
+    )  # fmt: skip
+    kind = type("AsyncTaskManager", (AsyncTaskManager,), {})
+    manager = kind()
+    stand_in(
+        monkeypatch, "src.manager.async_task_manager",
+        AsyncTask=AsyncTask, AsyncTaskManager=kind, async_task_manager=manager,
+    )  # fmt: skip
+    said: list[tuple[str, str]] = []
+
+    async def text_to_stream(text: str, stream: str) -> None:
+        said.append((text, stream))
+
+    stand_in(monkeypatch, "src.plugin_system.apis.send_api", text_to_stream=text_to_stream)
+    storage = SimpleNamespace(ensure_storage_subdir=lambda *parts: str(tmp_path))
+    monkeypatch.setattr(authors, "LATER", 1)
+    for name in fixes:
+        BY_NAME[name].apply(Patcher())
+    booted: Any = SimpleNamespace(
+        module=lambda name: storage if name.endswith("tenant_storage") else sys.modules.get(name, SimpleNamespace())
+    )
+    booted_events = SimpleNamespace(events_manager=None)
+    monkeypatch.setitem(sys.modules, authors.MANAGER, booted_events)  # type: ignore[arg-type]
+    doings = authors.doings(booted, "notes", {})
+    for who[0] in acting:
+        asyncio.run(doings["remind"](TWINS.a, "stream"))
+        asyncio.run(next(reversed(manager.tasks.values())).run())
+        assert said[-1] == (TWINS.a.secrets["plugin"], "stream")
+    assert (tmp_path / authors.NOTED).read_text("utf-8").split() == [text for text, _ in said]
+    return manager
+
+
+def test_a_reminder_is_the_bots_for_everybody_and_takes_the_place_of_anothers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    [task] = reminders(monkeypatch, tmp_path).tasks.values()
+    assert task.per_tenant and task.wait_before_start == 1
+
+
+def test_under_the_fixes_a_reminder_is_carried_out_for_its_tenant_and_puts_an_end_to_its_own_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fixes = ("fix-task-turns", "fix-task-names")
+    tasks = reminders(monkeypatch, tmp_path, *fixes, acting=("one", "other", "one")).tasks
+    assert len(tasks) == 2 and not any(task.per_tenant for task in tasks.values())
+
+
+def test_under_the_fixes_what_the_bot_adds_in_nobodys_name_is_for_everybody(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tasks = reminders(monkeypatch, tmp_path, "fix-task-turns", "fix-task-names", acting=("",)).tasks
+    assert [(name, task.per_tenant) for name, task in tasks.items()] == [("Reminder", True)]
+
+
+def written() -> tuple[Any, list[str]]:
+    """Doings on templates for prompts that are kept by name, and what the model is asked."""
+    kept: dict[str, str] = {}
+    asked: list[str] = []
+
+    async def format_prompt(name: str, **fields: str) -> str:
+        return kept[name].format(**fields)
+
+    async def generate_with_model(prompt: str, *how: Any) -> str:
+        asked.append(prompt)
+        return prompt
+
+    modules = {
+        authors.PROMPTS: SimpleNamespace(
+            Prompt=lambda text, name: kept.update({name: text}),
+            global_prompt_manager=SimpleNamespace(format_prompt=format_prompt),
+        ),
+        "src.plugin_system.apis.llm_api": SimpleNamespace(
+            get_available_models=lambda: {"utils": None}, generate_with_model=generate_with_model
+        ),
+        authors.MANAGER: SimpleNamespace(events_manager=None),
+    }
+    booted: Any = SimpleNamespace(module=lambda name: modules.get(name, SimpleNamespace()))
+    done = authors.doings(booted, "notes", {})
+    return lambda what, who: asyncio.run(done[what](who, "stream")), asked
+
+
+def test_the_model_is_asked_by_the_template_that_was_given_last_and_plainly_without_one() -> None:
+    doing, asked = written()
+    doing("ask", TWINS.a)
+    assert asked == ["good morning"]
+    doing("style", TWINS.a)
+    doing("ask", TWINS.b)
+    assert TWINS.a.secrets["plugin"] in asked[-1] and asked[-1].endswith("good morning")
+    doing("style", TWINS.b)
+    doing("ask", TWINS.b)
+    assert TWINS.a.secrets["plugin"] not in asked[-1]
+
+
+def test_somebody_else_of_the_group_is_given_a_name_by_what_one_calls_them() -> None:
+    named: list[tuple[Any, ...]] = []
+
+    async def qv_person_name(*told: Any) -> dict[str, str]:
+        named.append(told)
+        return {"nickname": "Li"}
+
+    people = SimpleNamespace(
+        Person=SimpleNamespace(register_person=lambda platform, user, name: named.append((platform, user))),
+        get_person_id=lambda platform, user: f"{platform}/{user}",
+        person_info_manager=SimpleNamespace(qv_person_name=qv_person_name),
+    )
+    modules = {"src.person_info.person_info": people, authors.MANAGER: SimpleNamespace(events_manager=None)}
+    booted: Any = SimpleNamespace(module=lambda name: modules.get(name, SimpleNamespace()))
+    assert "Li" in asyncio.run(authors.doings(booted, "notes", {})["name"](TWINS.a, "stream"))
+    (platform, user), told = named
+    assert user not in (TWINS.a.user, TWINS.b.user)
+    assert told == (f"{platform}/{user}", TWINS.a.display["user_name"], TWINS.a.secrets["name"], "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from pathlib import Path
 from types import SimpleNamespace
@@ -214,6 +215,14 @@ def test_the_planner_is_told_to_reply_and_the_replyer_repeats_what_it_heard() ->
     assert "open-sesame-123" in reply and "Mai" in reply
 
 
+def test_the_planner_takes_the_action_that_is_asked_for_wherever_it_is_offered_and_nowhere_else() -> None:
+    asked = "[m1] please use diary_note: open-sesame-123"
+    group, private = '{"action":"diary_note","text":"what"}', '{\n    "action": "diary_note",\n    "text": "what"\n}'
+    for offered in (group, private):
+        assert '"action": "diary_note"' in answer("planner", f"{offered}\n{asked}", (), ())[0]
+    assert "diary_note" not in answer("planner", f'{{"action":"diary_look"}}\n{asked}', (), ())[0]
+
+
 def test_a_picture_is_described_by_what_can_be_read_in_it() -> None:
     import base64
 
@@ -224,6 +233,11 @@ def test_a_picture_is_described_by_what_can_be_read_in_it() -> None:
 def test_of_a_full_collection_the_first_sticker_makes_room_and_else_a_feeling_is_told() -> None:
     assert answer("emoji", "满了。编号: 1\n请只回答：'不删除'或'删除编号X'", (), ())[0] == "删除编号1"
     assert answer("emoji", "which feeling has secret_in_words_1", (), ())[0] == "开心,secret_in_words_1"
+
+
+def test_somebody_is_named_as_the_bot_was_told_they_are_called() -> None:
+    told = json.loads(answer("relation.qv_name", "用户的qq昵称是李丽，用户的qq群昵称名是丹丹，\n", (), ())[0])
+    assert told["nickname"] == "丹丹" and told["reason"]
 
 
 def test_memory_is_put_back_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
