@@ -12,7 +12,7 @@ import pytest
 
 from fixtures.targets import maimbot_saas_installs as installs
 from fixtures.targets.maimbot_saas import MaimbotSaasTarget
-from fixtures.targets.maimbot_saas_drive import ROUTES
+from fixtures.targets.maimbot_saas_browser import ROUTES
 from harness.errors import UsageError
 from harness.principal import TwinSpec
 

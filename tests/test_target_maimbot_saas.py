@@ -15,9 +15,9 @@ from fixtures.overlays.maimbot_saas import OVERLAYS
 from fixtures.targets import maimbot_saas_templates as templates
 from fixtures.targets.maimbot_saas import MaimbotSaasTarget
 from fixtures.targets.maimbot_saas_boot import moved
-from fixtures.targets.maimbot_saas_drive import ROUTES
+from fixtures.targets.maimbot_saas_browser import ROUTES
 from fixtures.targets.maimbot_saas_layout import settings
-from fixtures.targets.maimbot_saas_llm import answer
+from fixtures.targets.maimbot_saas_llm import Model, answer
 from fixtures.targets.maimbot_saas_logs import LogPages
 from fixtures.targets.maimbot_saas_memory import Snapshot
 from fixtures.targets.maimbot_saas_tenants import Owners
@@ -228,6 +228,21 @@ def test_a_picture_is_described_by_what_can_be_read_in_it() -> None:
 
     picture = base64.b64encode(b"\x89PNG\r\n\x00secret_in_picture_1\x00").decode()
     assert "secret_in_picture_1" in answer("image", "describe", (picture,), ())[0]
+
+
+def test_a_prompt_says_which_model_it_goes_to_and_that_model_may_be_down_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr("fixtures.targets.maimbot_saas_llm.strike", lambda *of: asked.append(of) or "")
+    model, shown = Model(), list[tuple[str, str]]()
+    model.show = lambda task, text: shown.append((task, text))
+
+    async def ask() -> None:
+        await model.complete("big", [SimpleNamespace(content="hello", tool_calls=None)], None, 0.3)
+        await model.embed("small", "hello")
+
+    asyncio.run(ask())
+    assert shown == [("model", "to big at 0.3\nhello"), ("embedding", "to small\nhello")]
+    assert asked == [("llm", "big"), ("llm", "small")]
 
 
 def test_of_a_full_collection_the_first_sticker_makes_room_and_else_a_feeling_is_told() -> None:
