@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from harness.judge import judge
+from harness.observed import observations
 from harness.plan import Plan, Step
 from harness.pool import Pool
 from harness.principal import Principal
+from harness.rules._evidence import Evidence
 from harness.target import Action
 from harness.trace import Access
 from tests.tiny_target import CONTEXT, TinyTarget
@@ -62,3 +64,11 @@ def test_an_error_that_repeats_what_one_said_is_no_answer(pool: Pool) -> None:
 def test_an_error_that_repeats_what_the_harness_lent_is_silent(pool: Pool) -> None:
     told, found = shown(pool, "own", "{other.credential}")
     assert told and found == []
+
+
+def test_in_a_pair_an_error_is_observed_once_as_the_end_of_its_step(pool: Pool) -> None:
+    steps = tuple(Step(entry="api", action="former", who=who, payload={"text": "{message}"}, join=True) for who in "BA")  # type: ignore[arg-type]
+    outcome = pool.run(Plan(steps=steps))
+    assert outcome.trace is not None
+    seen = observations(Evidence(outcome.trace, TinyTarget().facts()), outcome.holdings, 0.0)
+    assert [one.sink for one in seen if outcome.trace.twins.b.secrets["message"] in one.text] == ["outcome"]

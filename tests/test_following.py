@@ -63,6 +63,16 @@ def test_everything_is_followed_by_everything() -> None:
     assert met == {(one, two) for one in offered for two in offered}
 
 
+def test_each_round_puts_stretches_together_otherwise() -> None:
+    short = set(cut_short(ACTIONS[0], "text"))
+    began = [
+        frozenset(word(step) for step in stretches(plan)[0][1] if step.payload.get("text") not in short)
+        for plan in drawn(18)
+    ]
+    assert began[:9] != began[9:]
+    assert sorted(map(began[:9].count, set(began))) == sorted(map(began[9:].count, set(began))) == [3, 3, 3]
+
+
 def test_what_fails_what_is_refused_and_calls_are_left_to_other_plans() -> None:
     steps = [step for plan in drawn(9) for step in plan.steps]
     assert {step.action for step in steps} == {"command", "text", "list", "configure", "tick", "advance"}
