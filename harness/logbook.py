@@ -12,6 +12,7 @@ from harness.loop import IsolationLoop
 from harness.offers import Call
 from harness.plan import Plan, Step
 from harness.principal import BYSTANDER, Principal, Twins
+from harness.probes._text import placed
 from harness.recorder import Recorder
 from harness.scanner import TokenScanner
 from harness.target import Action
@@ -99,8 +100,9 @@ class Logbook:
             accesses=tuple(accesses),
             stacks=tuple(recorder.stacks),
             steps=tuple(self.records[index] for index in sorted(self.records)),
-            observed=recorder.observed,
-            faults=tuple(recorder.faults),
+            # A page may tell where the bot lies: played again it lies elsewhere, and has told the same.
+            observed={label: [placed(text) for text in texts] for label, texts in recorder.observed.items()},
+            faults=tuple(msgspec.structs.replace(one, message=placed(one.message)) for one in recorder.faults),
             choices=dict(self.loop.choices),
             deviations=tuple(self.loop.deviations),
             met=tuple(self.loop.met),

@@ -47,6 +47,10 @@ def test_what_no_sensor_knows_is_told_by_its_first_differing_access() -> None:
     assert found.site.function == "TinyTarget.deliver"
 
 
+def test_a_bot_that_tells_where_it_lies_repeats_itself() -> None:
+    assert diagnosed("PlaceTarget").level == ""
+
+
 def test_a_bot_that_repeats_itself_is_accused_of_nothing() -> None:
     found = diagnosed("SteadyTarget")
     assert (found.source, found.level, found.what, found.difference) == ("other", "", "", None)

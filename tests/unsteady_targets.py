@@ -79,6 +79,13 @@ class AddressTarget(SoundTarget):
         return f"{names[:40]} {text}"
 
 
+class PlaceTarget(SoundTarget):
+    """Tells everybody where it lies: the same in every run, as far as a bot can help it."""
+
+    def reply(self, who: Principal, text: str) -> str:
+        return f"{Path.cwd()}/plugins {text}"
+
+
 class BootedTarget(SoundTarget):
     """Draws a number for itself at boot, as servers name themselves."""
 
