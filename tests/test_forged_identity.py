@@ -16,10 +16,12 @@ from harness.judge import judge
 from harness.plan import Plan, Step
 from harness.pool import Outcome
 from harness.principal import TwinSpec
+from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
 from harness.rules.forged import RULE
 from harness.target import Action
 from harness.touring import tour
 from harness.trace import Access, StepRecord, Trace
+from harness.verdict import attribute
 from harness.witness import Witnessed
 from tests.evidence_factory import FACTS, access, trace
 
@@ -84,6 +86,21 @@ def test_an_answer_sent_to_the_one_named_is_found_without_any_canary() -> None:
     sent = access(sink="outbound", op="write", surface="api", new_owner="B", detail={"named": True})
     assert rules(sent, steps=NAMES_B) == [RULE]
     assert rules(sent, steps=(step(0),)) == []
+
+
+def test_who_is_led_to_what_is_the_others_breaks_a_claim_on_what_lies_there() -> None:
+    def opens(sink: str, **fields: Any) -> bool:
+        cell = Cell(sink=sink, entry="api")
+        item = RiskItem(
+            id="item", group="g", generation="saas", module="bot.py", cells=(cell,), defect="d", mitigation="m",
+            places={"bot": (Pattern(surface="messages"),)},
+        )  # fmt: skip
+        [finding] = found(access(owner="B", detail=OWNED, **fields), steps=NAMES_B)
+        assert finding.rule == RULE
+        return attribute(finding, RiskMap(items=(item,)), "bot") == ("item",)
+
+    assert (opens("row"), opens("context")) == (True, False)
+    assert (opens("row", ambient="B"), opens("context", ambient="B")) == (False, True), "it acts as the other"
 
 
 def test_pages_that_each_believe_the_payload_are_findings_of_their_own() -> None:

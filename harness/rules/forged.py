@@ -49,6 +49,11 @@ def fold(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
         return list(found)
     behind = [forged.behind(evidence.trace.accesses[finding.seqs[-1]]) for finding in found]
     honest = {finding.fingerprint for finding, record in zip(found, behind, strict=True) if record is None}
+    acting = {
+        record.index
+        for finding, record in zip(found, behind, strict=True)
+        if record is not None and finding.sink != "outbound" and finding.rule in (RULE, "context-mismatch")
+    }
     kept: list[Finding] = []
     at: dict[int, int] = {}
     for finding, record in zip(found, behind, strict=True):
@@ -61,7 +66,7 @@ def fold(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
             continue
         index = at.setdefault(record.index, len(kept))
         if index == len(kept):
-            kept.append(_told(finding, record, forged.way_in(record)))
+            kept.append(_told(finding, record, forged.way_in(record), record.index in acting))
             continue
         first = kept[index]
         there = f"{finding.sink} {finding.surface}"
@@ -100,18 +105,22 @@ class _Forged:
         return ""
 
 
-def _told(finding: Finding, record: StepRecord, way_in: str) -> Finding:
-    """A finding of a forged step, whatever rule made it."""
+def _told(finding: Finding, record: StepRecord, way_in: str, acts: bool) -> Finding:
+    """A finding of a forged step, whatever rule made it; `acts`: whether the bot acts as the other in that step."""
     if finding.rule == RULE:
         return msgspec.structs.replace(finding, stands_for=(finding.fingerprint,))
     fields = ", ".join(record.forged)
     message = f"{record.who}'s payload names the other twin ({fields}): {finding.message}"
-    return _of(msgspec.structs.replace(finding, rule=RULE, message=message, stands_for=(finding.fingerprint,)), way_in)
+    made = msgspec.structs.replace(finding, rule=RULE, message=message, stands_for=(finding.fingerprint,))
+    return _of(made, way_in, acts)
 
 
-def _of(finding: Finding, way_in: str) -> Finding:
+def _of(finding: Finding, way_in: str, acts: bool = True) -> Finding:
     # What is wrong is whom the bot takes for the sender, or whom it answers, on that way in, wherever it shows first.
     # Which field it believes the witness tells once it is small: a drawn payload may name the other in several.
     if finding.sink == "outbound":
         return msgspec.structs.replace(finding, cause=f"answered by {way_in}", family="", spans="place")
-    return msgspec.structs.replace(finding, cause=f"acts as the other by {way_in}", spans="sinks", family="")
+    if acts:
+        return msgspec.structs.replace(finding, cause=f"acts as the other by {way_in}", spans="sinks", family="")
+    # In its own context, or in none, it goes where the payload says: a matter of what lies there, not of contexts.
+    return msgspec.structs.replace(finding, cause=f"led by {way_in}", spans="surfaces", family="")
