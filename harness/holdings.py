@@ -1,11 +1,13 @@
-"""What a principal holds when a run ends: its rows and its files. Taken in the fork of a run that is one of a pair."""
+"""What a principal holds when a run begins and when it ends: its rows and its files. Taken in the fork of a run that is
+one of a pair."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -36,6 +38,26 @@ def take(target: Target, spec: TwinSpec, folder: Path, label: Label = "A") -> tu
     """Everything under `folder` whose owner columns or path name that twin, in a stable order."""
     twins = target.twins(spec)
     return (*_rows(target, twins, folder, label), *_files(target, twins, folder, label))
+
+
+def missing(before: Sequence[Holding], after: Sequence[Holding]) -> tuple[Holding, ...]:
+    """Those of `before` that are not in `after`, in their order: files by their path, rows by their content, since a
+    database gives the number of a row that is gone to another, and one that was laid anew may have another number. A
+    row that was changed is among them."""
+    places = {(holding.sink, holding.surface, holding.key) for holding in after}
+    known = set(after)
+    left = Counter((holding.surface, holding.text) for holding in after if holding.sink == "row")
+    # Of equal rows those that are still under their number are themselves.
+    left.subtract((holding.surface, holding.text) for holding in before if holding.sink == "row" and holding in known)
+    found = []
+    for holding in before:
+        if holding in known or (holding.sink == "file" and (holding.sink, holding.surface, holding.key) in places):
+            continue
+        if holding.sink == "row" and left[holding.surface, holding.text] > 0:
+            left[holding.surface, holding.text] -= 1
+            continue
+        found.append(holding)
+    return tuple(found)
 
 
 def _rows(target: Target, twins: Twins, folder: Path, label: Label) -> Iterator[Holding]:

@@ -76,12 +76,14 @@ def normal(text: str, epoch: float) -> str:
     return _CLOCK.sub(TIME, _DATE.sub(date, _NUMBER.sub(number, text)))
 
 
-def observations(evidence: Evidence, holdings: Sequence[Holding], epoch: float) -> list[Observation]:
+def observations(
+    evidence: Evidence, holdings: Sequence[Holding], epoch: float, missing: Sequence[Holding] = ()
+) -> list[Observation]:
     """Everything that A observes in a run, in order of time. What it holds comes at the time of its last write;
-    what was laid there from outside is left out, unless the bot takes it away."""
+    what was laid there from outside is left out, unless it is `missing` in the end and the bot took it away."""
     found = [
         *_said(evidence, epoch), *_ended(evidence.trace, epoch), *_held(evidence, holdings, epoch),
-        *_taken_away(evidence, holdings, epoch),
+        *_taken_away(evidence, missing, epoch),
     ]  # fmt: skip
     return sorted(found, key=lambda one: (one.at, one.seq))
 
@@ -136,18 +138,16 @@ def _held(evidence: Evidence, holdings: Sequence[Holding], epoch: float) -> Iter
         )  # fmt: skip
 
 
-def _taken_away(evidence: Evidence, holdings: Sequence[Holding], epoch: float) -> Iterator[Observation]:
+def _taken_away(evidence: Evidence, missing: Sequence[Holding], epoch: float) -> Iterator[Observation]:
     """What A had from outside and has no more."""
-    known = {(holding.sink, holding.surface if holding.sink == "row" else "", holding.key) for holding in holdings}
+    had = {(one.sink, one.surface if one.sink == "row" else "", one.key): one for one in missing}
     for access in evidence.trace.accesses:
-        place = access.sink, access.surface if access.sink == "row" else "", access.key
-        if access.sink not in ("row", "file") or place in known:
+        if access.sink not in ("row", "file") or access.op != "delete" or access.owner != "A":
             continue
-        if access.op == "write":
-            known.add(place)
-        elif access.op == "delete" and access.owner == "A":
-            known.add(place)
+        gone = had.pop((access.sink, access.surface if access.sink == "row" else "", access.key), None)
+        if gone is not None:
+            what = gone.text if gone.sink == "row" else gone.key
             yield Observation(
-                sink=access.sink, surface=access.surface, text=normal(f"deleted: {access.key}", epoch), at=access.time,
+                sink=access.sink, surface=access.surface, text=normal(f"deleted: {what}", epoch), at=access.time,
                 seq=access.seq, lineage=access.lineage,
             )  # fmt: skip

@@ -280,7 +280,7 @@ def _run(outcome: Outcome, facts: Facts) -> Run | None:
     if outcome.trace is None:
         return None
     evidence = Evidence(outcome.trace, facts)
-    return Run(evidence, observations(evidence, outcome.holdings, START))
+    return Run(evidence, observations(evidence, outcome.holdings, START, outcome.missing))
 
 
 class Pairing:

@@ -49,6 +49,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     cpu_ms: float = 0.0
     inventory: Inventory | None = None
     holdings: tuple[Holding, ...] = ()
+    missing: tuple[Holding, ...] = ()
     touches: tuple[Touch, ...] = ()
 
 
@@ -273,8 +274,9 @@ def _outcome(plan: Plan, message: Done) -> Outcome:
     trace = msgspec.msgpack.decode(message.trace, type=Trace) if message.trace else None
     inventory = msgspec.msgpack.decode(message.inventory, type=Inventory) if message.inventory else None
     holdings = msgspec.msgpack.decode(message.holdings, type=tuple[Holding, ...]) if message.holdings else ()
+    missing = msgspec.msgpack.decode(message.missing, type=tuple[Holding, ...]) if message.missing else ()
     return Outcome(
         plan=plan, status=message.status, trace=trace, detail=message.detail, fork_ms=message.fork_ms,
         cpu_ms=message.cpu_ms, inventory=inventory, holdings=holdings,
-        touches=decoded(message.touches),
+        missing=missing, touches=decoded(message.touches),
     )  # fmt: skip

@@ -96,15 +96,17 @@ class Rig:
         observe: bool = True,
         plant: bool = False,
         choices: bool = False,
+        laid: Callable[[], None] = lambda: None,
         look: Callable[[], None] = lambda: None,
         paired: bool = False,
     ) -> Trace:
         """Run `plan` in the private `folder`. With `observe` false no probe records (for measuring overhead). With
         `plant` each probe's planted access is made under a step of A as well. With `choices` waits are counted though
-        the plan has no tape. `look` is called after the last step, while the bot is still alive; nothing it does is
-        recorded. A `paired` run is held against another: texts are kept whole, and random streams are keyed by whom
-        the code acts for. Never raises for what the bot does."""
-        return _Run(self, plan, folder, observe, plant, choices, look, paired).play()
+        the plan has no tape. `laid` is called when what the bot finds lies there, before its start, and `look` after
+        the last step, while the bot is still alive; nothing they do is recorded. A `paired` run is held against
+        another: texts are kept whole, and random streams are keyed by whom the code acts for. Never raises for what the
+        bot does."""
+        return _Run(self, plan, folder, observe, plant, choices, laid, look, paired).play()
 
 
 class _Run:
@@ -116,6 +118,7 @@ class _Run:
         observe: bool,
         plant: bool,
         choices: bool,
+        laid: Callable[[], None],
         look: Callable[[], None],
         paired: bool,
     ) -> None:
@@ -124,6 +127,7 @@ class _Run:
         self.folder = folder
         self.observe = observe
         self.plant = plant
+        self.laid = laid
         self.look = look
         self.target = rig.target
         self.twins, self.scanner = rig.twins(plan.twins)
@@ -222,6 +226,7 @@ class _Run:
             self.target.enter(self.folder, self.twins, RecorderWatch(self.recorder, self.patcher))
             furnish(self.target, self.plan.before)
             self._overlay()
+            self.laid()
         boot = self.loop.spawn(self.target.start(), Flow("boot", entry="start"), "boot")
         await self._await_boot(boot)
         self._between()

@@ -233,23 +233,34 @@ class _Server:
         shutil.copytree(self.folder / "template", private)
         try:
             surveyed: list[bytes] = []
-            held: list[bytes] = []
+            held: list[tuple[holdings.Holding, ...]] = []
+
+            def hold() -> None:
+                if job.paired:
+                    held.append(holdings.take(self.rig.target, plan.twins, private))
 
             def look() -> None:
-                if job.paired:
-                    held.append(msgspec.msgpack.encode(holdings.take(self.rig.target, plan.twins, private)))
+                hold()
                 if job.survey is not None:
                     taken = survey.take(self.rig.target, self.rig.probes, private, job.survey)
                     surveyed.append(msgspec.msgpack.encode(taken))
 
             trace = self.rig.play(
-                plan, private, observe=job.observe, plant=job.plant, choices=job.choices, look=look, paired=job.paired
+                plan,
+                private,
+                observe=job.observe,
+                plant=job.plant,
+                choices=job.choices,
+                laid=hold,
+                look=look,
+                paired=job.paired,
             )
             lessons = tuple(learner.lessons() if learner is not None else b"" for learner in self.learners)
+            before, after = held if len(held) == 2 else ((), ())  # a run that broke off was not looked at
             return Done(
                 id=job.id, status="ok", trace=msgspec.msgpack.encode(trace, enc_hook=_plain), lessons=lessons,
-                inventory=surveyed[0] if surveyed else b"", holdings=held[0] if held else b"",
-                touches=sensing.taken(),
+                inventory=surveyed[0] if surveyed else b"", holdings=msgspec.msgpack.encode(after),
+                missing=msgspec.msgpack.encode(holdings.missing(before, after)), touches=sensing.taken(),
             )  # fmt: skip
         finally:
             os.chdir(self.folder)

@@ -335,3 +335,9 @@ def test_what_broken_off_work_leaves_behind_is_felt_in_plans_that_are_explored(p
     assert ended.finding is not None and ended.finding.rule == RULE and ended.plan is not None
     assert any(cancels(step) and step.who == "B" for step in ended.plan.steps)
     assert not any(cancels(step) and step.who == "A" for step in ended.plan.steps), "who observes is let be"
+
+
+def test_a_number_that_the_database_gives_away_again_hides_no_loss(pool: Pool) -> None:
+    said = tuple(Step(entry="api", action="mention", who=who, payload={"text": "{message}"}, gap=3) for who in "BA")
+    plan = Plan(before="filled", steps=(wait(330), *said, wait(1)))
+    assert {pair.result for pair in next(pairs.play(pool, [plan], FACTS, of))} == {"equal"}

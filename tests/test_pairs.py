@@ -223,18 +223,19 @@ def ran(index: int, started: float, ended: float, who: str | None = "A") -> Step
     )
 
 
-def lost(*accesses: Access, holdings: tuple[Holding, ...] = ()) -> list[str]:
+def lost(*accesses: Access, missing: tuple[Holding, ...] = ()) -> list[str]:
     evidence = Evidence(trace(*accesses), FACTS)
-    return [one.text for one in observations_of(evidence, holdings, EPOCH) if not one.held]
+    return [one.text for one in observations_of(evidence, (), EPOCH, missing) if not one.held]
 
 
 def test_what_a_had_before_and_has_lost_is_observed() -> None:
     gone = access(op="delete", owner="A", key="7")
-    assert lost(gone) == ["deleted: 7"] == lost(gone, gone)
-    assert lost(access(op="delete", owner="B", key="7", actor="B")) == []
-    assert lost(access(op="write", key="7"), gone) == [], "it came and went within the run"
-    assert lost(gone, holdings=(Holding("row", "messages", "7", "text='x'"),)) == [], "it is there again"
-    assert lost(gone, holdings=(Holding("row", "persons", "7", "text='x'"),)) == ["deleted: 7"]
+    had = (Holding("row", "messages", "7", "text='x'"),)
+    assert lost(gone, missing=had) == ["deleted: text='x'"] == lost(gone, gone, missing=had)
+    assert lost(access(op="delete", owner="B", key="7", actor="B"), missing=had) == []
+    assert lost(gone) == [], "it came and went within the run, or is there again"
+    assert lost(gone, missing=(Holding("row", "persons", "7", "text='x'"),)) == []
+    assert lost(missing=had) == [], "nobody of the bot's took it away"
 
 
 def test_steps_start_when_they_did_and_wait_for_nobody() -> None:
