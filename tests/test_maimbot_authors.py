@@ -181,6 +181,7 @@ def test_with_the_fix_a_plugin_of_one_tenant_takes_no_other_tenants_plugins_plac
 def infos(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
     """The API that tells plugins about components, and what the bot keeps about one."""
     kept = SimpleNamespace(description="note what was said", enabled=True)
+    stand_in(monkeypatch, "src.plugin_system.apis.tool_api", get_llm_available_tool_definitions=list)
 
     def globally_enable(name: str) -> bool:
         kept.enabled = True

@@ -245,6 +245,26 @@ def test_a_prompt_says_which_model_it_goes_to_and_that_model_may_be_down_alone(m
     assert asked == [("llm", "big"), ("llm", "small")]
 
 
+def test_a_prompt_says_which_tools_a_model_is_offered_and_what_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fixtures.targets.maimbot_saas_llm.strike", lambda *of: "")
+    model, shown = Model(), list[str]()
+    model.show = lambda task, text: shown.append(text)
+    param = SimpleNamespace(name="word", description="what to look for", param_type=None)
+    tool = SimpleNamespace(name="look", description="looks into the diary", params=[param])
+    bare = SimpleNamespace(name="turn", description="turns the page", params=None)
+    said = [SimpleNamespace(content="hello", tool_calls=None)]
+    asyncio.run(model.complete("big", said, [tool, bare], None))
+    offers = "may use look: looks into the diary (word: what to look for)\nmay use turn: turns the page ()"
+    assert shown == [f"to big at None\n{offers}\nhello"]
+
+
+def test_memory_looks_into_the_diary_where_it_may_besides_where_it_always_does() -> None:
+    tools = ("found_answer", "search_chat_history", "search_diary")
+    _, calls = answer("memory.react", "where is open-sesame-123", (), tools)
+    assert [name for name, _ in calls] == ["search_chat_history", "search_diary"]
+    assert calls[1][1] == {"word": "open-sesame-123"}
+
+
 def test_of_a_full_collection_the_first_sticker_makes_room_and_else_a_feeling_is_told() -> None:
     assert answer("emoji", "满了。编号: 1\n请只回答：'不删除'或'删除编号X'", (), ())[0] == "删除编号1"
     assert answer("emoji", "which feeling has secret_in_words_1", (), ())[0] == "开心,secret_in_words_1"

@@ -1,0 +1,76 @@
+"""Fixes for what MaiMBot does once, for whoever comes first, on stand-ins of its modules."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from fixtures.overlays.maimbot_saas_first import FIXES
+from harness.target import Patcher
+
+BY_NAME = {one.name: one for one in FIXES}
+
+
+@pytest.fixture
+def acting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tenant in context, as the only element."""
+    who = ["one"]
+    context: Any = ModuleType("src.common.message.tenant_context")
+    context.get_current_tenant_id = lambda: who[0]
+    context.get_current_agent_id = lambda: "agent"
+    monkeypatch.setitem(sys.modules, context.__name__, context)
+    return who
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **content: Any) -> None:
+    module = ModuleType(name)
+    vars(module).update(content)
+    monkeypatch.setitem(sys.modules, name, module)
+
+
+def pictures(monkeypatch: pytest.MonkeyPatch, acting: list[str], fails: bool = False) -> tuple[Any, list[str]]:
+    """A manager of pictures as the bot's, and for whom it has cleared away what says nothing."""
+    cleared: list[str] = []
+
+    def clear() -> None:
+        if fails:
+            raise RuntimeError("the table is locked")
+        cleared.append(acting[0])
+
+    class ImageManager:
+        _cleanup_invalid_descriptions = staticmethod(clear)
+        _cleanup_emoji_from_image_descriptions = staticmethod(lambda: None)
+
+        async def process_image(self, picture: str) -> str:
+            return f"{picture} after {len(cleared)}"
+
+        get_image_description = get_emoji_description = process_image
+
+    stand_in(monkeypatch, "src.chat.utils.utils_image", ImageManager=ImageManager)
+    return ImageManager, cleared
+
+
+def test_pictures_that_say_nothing_are_cleared_away_once_for_each_before_it_sends_one(
+    monkeypatch: pytest.MonkeyPatch, acting: list[str]
+) -> None:
+    kind, cleared = pictures(monkeypatch, acting)
+    BY_NAME["fix-image-cleanup"].apply(Patcher())
+    manager = kind()
+    for acting[0] in ("one", "other", "one"):
+        told = asyncio.run(manager.process_image("sun"))
+        assert told == asyncio.run(manager.get_emoji_description("sun"))
+    assert cleared == ["one", "other"] and told == "sun after 2"
+    asyncio.run(kind().process_image("sun"))
+    assert cleared == ["one", "other", "one"], "a bot that has started again begins anew"
+
+
+def test_what_cannot_be_cleared_away_keeps_no_picture_from_being_seen(
+    monkeypatch: pytest.MonkeyPatch, acting: list[str]
+) -> None:
+    kind, _ = pictures(monkeypatch, acting, fails=True)
+    BY_NAME["fix-image-cleanup"].apply(Patcher())
+    assert asyncio.run(kind().process_image("sun")) == "sun after 0"
