@@ -55,6 +55,13 @@ def test_an_update_names_the_owner_before_and_after(watched: Watched, db: sqlite
     assert found[0].detail["scoped"] is False
 
 
+def test_writes_are_seen_after_what_is_temporary_has_been_thrown_away(watched: Watched, db: sqlite3.Connection) -> None:
+    watched.run(db, "UPDATE note SET body = 'x' WHERE id = 1")
+    db.commit()
+    watched.run(db, "PRAGMA temp_store = memory")  # SQLite drops temporary triggers when it is told so
+    assert brief(watched.run(db, "UPDATE note SET body = 'y' WHERE id = 2")) == [("write", "note", "2", "B", "B")]
+
+
 def test_a_bulk_delete_names_every_row(watched: Watched, db: sqlite3.Connection) -> None:
     assert brief(watched.run(db, "DELETE FROM note")) == [
         ("delete", "note", "1", "A", None),
