@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,3 +74,40 @@ def test_what_cannot_be_cleared_away_keeps_no_picture_from_being_seen(
     kind, _ = pictures(monkeypatch, acting, fails=True)
     BY_NAME["fix-image-cleanup"].apply(Patcher())
     assert asyncio.run(kind().process_image("sun")) == "sun after 0"
+
+
+class Column:
+    """A column of a table, of which all that matters is that it can be asked about."""
+
+    def is_null(self, wanted: bool) -> None:
+        return None
+
+
+def test_names_of_whoever_has_somebody_named_are_known_whoever_was_first(
+    monkeypatch: pytest.MonkeyPatch, acting: list[str]
+) -> None:
+    names = {"one": {"p1": "Li", "p2": ""}, "other": {"p3": "Wu"}}
+
+    class PersonInfo:
+        person_id = person_name = Column()
+
+        @classmethod
+        def select(cls, *columns: Any) -> Any:
+            rows = [SimpleNamespace(person_id=key, person_name=name) for key, name in names[acting[0]].items()]
+            return SimpleNamespace(where=lambda asked: rows)
+
+    class PersonInfoManager:
+        def __init__(self) -> None:
+            self.person_name_list: dict[str, str] = {}
+
+        async def qv_person_name(self, person: str) -> list[str]:
+            return list(self.person_name_list.values())
+
+    stand_in(monkeypatch, "src.person_info.person_info", PersonInfo=PersonInfo, PersonInfoManager=PersonInfoManager)
+    BY_NAME["fix-names-known"].apply(Patcher())
+    manager = PersonInfoManager()
+    assert asyncio.run(manager.qv_person_name("p1")) == ["Li"]
+    acting[0] = "other"
+    assert "Wu" in asyncio.run(manager.qv_person_name("p3"))
+    manager.person_name_list["p3"] = "Wang"
+    assert "Wang" in asyncio.run(manager.qv_person_name("p3")), "read once: what the bot has named since stays"
