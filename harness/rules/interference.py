@@ -37,9 +37,9 @@ CHANGING = ("foreign-write", "foreign-delete", "unscoped-constraint")
 STILL = ("default-fallback", "demanded-absence")
 """Rules under which nothing of B's comes to A."""
 
-FOLDED = (("key", "read"), ("key", "iterate"))
-"""Looks at memory, of which the time says nothing: whether one is recorded hangs on what others did. A repeat is folded
-until somebody changes the container, and a container that code makes at need is watched from the next step on."""
+UNTIMED = ("key",)
+"""Sinks of whose accesses the time says nothing. Whether one of memory is recorded hangs on what others did: a repeated
+look is folded until somebody changes the container, and one made at need is watched from the next step on."""
 
 _WORDS = {"alone": "when B does nothing", "others": "when B's secrets are others"}
 
@@ -191,7 +191,7 @@ def _numbered(doings: Doings) -> dict[tuple[int, tuple[str, ...], int], Access]:
 def _times(evidence: Evidence) -> Doings:
     found: Doings = defaultdict(list)
     for access in evidence.trace.accesses:
-        if (access.sink, access.op) in FOLDED:
+        if access.sink in UNTIMED:
             continue
         if access.step != -2 and access.detail.get("observed") != "between" and acts_for(evidence, access) == "A":
             # A worker that both share descends from whoever came first.
