@@ -60,6 +60,8 @@ def test_writes_are_seen_after_what_is_temporary_has_been_thrown_away(watched: W
     db.commit()
     watched.run(db, "PRAGMA temp_store = memory")  # SQLite drops temporary triggers when it is told so
     assert brief(watched.run(db, "UPDATE note SET body = 'y' WHERE id = 2")) == [("write", "note", "2", "B", "B")]
+    db.executescript("PRAGMA temp_store = file;")
+    assert brief(watched.run(db, "UPDATE note SET body = 'z' WHERE id = 2")) == [("write", "note", "2", "B", "B")]
 
 
 def test_a_bulk_delete_names_every_row(watched: Watched, db: sqlite3.Connection) -> None:

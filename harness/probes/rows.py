@@ -199,6 +199,9 @@ class RowProbe:
         finally:
             capture.on = False
             call.link.stale = True
+            if "temp_store" in sql.lower():
+                with call.recorder.muted():
+                    call.link.disarm(connection)  # what the script did after that was not seen; what comes next is
 
         def after() -> None:
             with call.recorder.muted():
