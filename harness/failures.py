@@ -40,8 +40,9 @@ def fail_action(*own: str, weight: int = 1) -> Action:
 
 
 class _Armed(msgspec.Struct):
-    """One failure in waiting. `who`: whose flow it strikes, None for anybody's; `one`: whether it is one thing that
-    fails; `met`: operations seen so far; `seen`: what they were done on, where one thing fails, which is the last."""
+    """One failure in waiting. `who`: whom it strikes, in a flow of its steps or in its turn of a timer, None for
+    anybody; `one`: whether it is one thing that fails; `met`: operations seen so far; `seen`: what they were done on,
+    where one thing fails, which is the last."""
 
     kind: str
     how: str
@@ -79,7 +80,7 @@ class Failures:
         self._armed.append(_Armed(kind, how, who, nth, times, one))
 
     def strike(self, kind: str, who: Label | None, of: str) -> str:
-        """One operation of that kind on `of` in the flow of `who`: how it fails, or empty when it does not.
+        """One operation of that kind on `of` that is done for `who`: how it fails, or empty when it does not.
 
         Every failure in waiting counts the operation; the first that is due says how it goes wrong. Where one thing is
         to fail, things are counted first, and only those that no other failure took down already."""

@@ -29,7 +29,8 @@ def strike(kind: str, of: str = "") -> str:
     recorder = current()
     if recorder is None or not recorder.listening or not recorder.failures:
         return ""
-    return recorder.failures.strike(kind, FLOW.get().actor, of)
+    # Where no step acts, as in a timer's round of all tenants, it is the turn of whoever the bot serves there.
+    return recorder.failures.strike(kind, FLOW.get().actor or recorder.served(), of)
 
 
 def injected(error: BaseException) -> bool:

@@ -53,6 +53,18 @@ def recorder(tmp_path: Path) -> Iterator[Recorder]:
         yield made
 
 
+def test_in_a_timer_s_round_the_turn_of_whoever_is_served_is_struck(tmp_path: Path) -> None:
+    turn: dict[str, str | None] = {}
+    recorder = Recorder(TWINS, Words(), [tmp_path], lambda: turn, lambda: 0.0)
+    with recorder.active():
+        arm(recorder, "llm.error", who="B")
+        struck = []
+        for who in (TWINS.a, TWINS.b, TWINS.a):
+            turn = {"tenant": who.tenant, "agent": who.agent}
+            struck.append(strike("llm"))
+        assert struck == ["", "error", ""]
+
+
 # -- whom and when ------------------------------------------------------------------------------------------------
 
 
