@@ -119,14 +119,16 @@ def _waits(step: Step) -> bool:
 
 
 def swapped(plan: Plan) -> Plan:
-    """`plan` with A and B in each other's places: A is always the one who observes."""
+    """`plan` with A and B in each other's places, that in the bot's own order included: A is always the one who
+    observes, and what the bot does for all one after another it then does for B first."""
     places: dict[Label | None, Label | None] = {"A": "B", "B": "A", BYSTANDER: BYSTANDER, None: None}
     tape = tuple(
         msgspec.structs.replace(d, lineage=f"{places.get(who, who)}.{rest}") if dot else d
         for d, (who, dot, rest) in ((d, d.lineage.partition(".")) for d in plan.tape)
     )
     steps = tuple(msgspec.structs.replace(step, who=places[step.who]) for step in plan.steps)
-    return msgspec.structs.replace(plan, steps=steps, tape=tape)
+    twins = msgspec.structs.replace(plan.twins, first="B" if plan.twins.first == "A" else "A")
+    return msgspec.structs.replace(plan, twins=twins, steps=steps, tape=tape)
 
 
 def spared(plan: Plan) -> Plan:

@@ -76,6 +76,7 @@ class TwinSpec(msgspec.Struct, frozen=True, kw_only=True):
     `hostile` names a family of ids that are easily taken for one (`harness.hostile`), made from `parts`; empty for
     ordinary ids. With `others` not 0 B has the same identity but other secrets: tokens, numbers, pictures and the names
     that it shows are drawn anew, those of A stay. With `third` a third principal of their kind is there beside them.
+    `first` stands first where a bot goes through all whom it knows: its turn of a timer comes before the other's.
     """
 
     dimension: str = "T"
@@ -86,6 +87,7 @@ class TwinSpec(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[str, ...] = ()
     others: int = 0
     third: bool = False
+    first: Literal["A", "B"] = "A"
 
 
 class Twins(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,8 +110,10 @@ class Twins(msgspec.Struct, frozen=True, kw_only=True):
         return {"A": self.a, "B": self.b}[label]
 
     def everyone(self) -> tuple[Principal, ...]:
-        """All whom a target writes into its bot, in this order: the third stands between the twins."""
-        return (self.a, self.b) if self.third is None else (self.a, self.third, self.b)
+        """All whom a target writes into its bot, in this order: the twin that comes first, the third, the other."""
+        one = self.of(self.spec.first)
+        rest = (self.other(one.label),) if self.third is None else (self.third, self.other(one.label))
+        return (one, *rest)
 
     def other(self, label: Label) -> Principal:
         """The twin that has not that label; A for whoever stands by."""

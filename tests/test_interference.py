@@ -65,6 +65,8 @@ TWICE = (
     wait(3),
 )
 
+LOCKED = Step(entry="world", action="fail", who="B", payload={"what": "database.locked", "times": 100})
+
 SHOWS: dict[str, tuple[Step, ...]] = {
     "notes-counted-for-all": NOTES,
     "order-by-turn-of-all": NOTES,
@@ -101,6 +103,7 @@ SHOWS: dict[str, tuple[Step, ...]] = {
     ),
     "said-within-the-hour": (*(step(who, "mention", "what did I say before?", gap=9) for who in "BA"), wait(9)),
     "typing-sign-for-all": (step("B", "mention"), step("A", "mention", gap=9), wait(12)),
+    "round-ends-with-who-fails": (*(step(who, "mention", gap=3) for who in "BA"), wait(9), LOCKED, wait(330)),
 }
 
 SAYS = (("mention", "{message}"), ("command", "/note {command}"), ("text", "{name} says {message}"))
@@ -116,6 +119,9 @@ SHARED_WORK: dict[str, tuple[Step, ...]] = {
 }
 
 TENANTS = TwinSpec()
+
+TURNED = {"round-ends-with-who-fails": TwinSpec(first="B")}
+"""Where A shows it only if its turn comes after B's."""
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +146,7 @@ def test_every_fault_has_a_plan_that_shows_it() -> None:
 
 @pytest.mark.parametrize("name", SHOWS)
 def test_a_fault_without_canary_or_foreign_access_is_found_by_interference_alone(pool: Pool, name: str) -> None:
-    alone, others = play(pool, *SHOWS[name], overlay=name)
+    alone, others = play(pool, *SHOWS[name], overlay=name, twins=TURNED.get(name, TENANTS))
     assert alone.result == "differs" and alone.finding is not None
     assert (alone.finding.rule, alone.finding.source, alone.finding.observer) == (RULE, "B", "A")
     assert alone.finding.site.file.endswith(".py") and "when B does nothing" in alone.finding.message
@@ -154,7 +160,7 @@ def test_a_fault_without_canary_or_foreign_access_is_found_by_interference_alone
 
 @pytest.mark.parametrize("name", SHOWS)
 def test_without_the_fault_the_same_steps_are_silent(pool: Pool, name: str) -> None:
-    assert {pair.result for pair in play(pool, *SHOWS[name])} <= {"equal", "moved"}
+    assert {pair.result for pair in play(pool, *SHOWS[name], twins=TURNED.get(name, TENANTS))} <= {"equal", "moved"}
 
 
 def test_what_the_other_agent_of_a_tenant_does_is_felt_by_agents_alone(pool: Pool) -> None:
@@ -341,3 +347,12 @@ def test_a_number_that_the_database_gives_away_again_hides_no_loss(pool: Pool) -
     said = tuple(Step(entry="api", action="mention", who=who, payload={"text": "{message}"}, gap=3) for who in "BA")
     plan = Plan(before="filled", steps=(wait(330), *said, wait(1)))
     assert {pair.result for pair in next(pairs.play(pool, [plan], FACTS, of))} == {"equal"}
+
+
+def test_either_twin_may_be_the_one_whose_turn_comes_first(pool: Pool) -> None:
+    locked = msgspec.structs.replace(LOCKED, who="A")
+    plan = Plan(before="filled", steps=(locked, wait(330)), overlays=("round-ends-with-who-fails",))
+    alone, _ = next(pairs.play(pool, [pairs.swapped(plan)], FACTS, of))
+    assert alone.result == "differs", "A has not what it has when B, who is served before it, does not fail"
+    plain = msgspec.structs.replace(pairs.swapped(plan), overlays=())
+    assert {pair.result for pair in next(pairs.play(pool, [plain], FACTS, of))} == {"equal"}

@@ -328,6 +328,7 @@ steps = st.lists(st.builds(step, st.sampled_from(["A", "B", None])), max_size=5)
 def test_twice_in_each_other_s_place_is_where_they_were(made: tuple[Step, ...], tape: list[Deviation]) -> None:
     plan = Plan(steps=made, tape=tuple(tape))
     assert pairs.swapped(pairs.swapped(plan)) == plan
+    assert pairs.swapped(plan).twins.first == "B", "whose turn comes first is the other as well"
     assert [s.who for s in pairs.swapped(plan).steps] == [{"A": "B", "B": "A"}.get(s.who or "") for s in made]
 
 

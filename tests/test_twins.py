@@ -178,3 +178,10 @@ def test_with_other_secrets_b_stays_who_it_is_and_a_stays_the_same(pictures: Lit
     assert not set(others.b.secrets.values()) & {*plain.b.secrets.values(), *plain.a.secrets.values()}
     assert others.b.credential != plain.b.credential and others.b.display != plain.b.display
     assert others.b.pictures["picture"] != plain.b.pictures["picture"] and others.b.numbers != plain.b.numbers
+
+
+@pytest.mark.parametrize("third", [False, True])
+def test_who_comes_first_makes_nobody_another(third: bool) -> None:
+    one, other = (make_twins(TwinSpec(third=third, first=first)) for first in ("A", "B"))
+    assert [who.label for who in one.everyone()] == [who.label for who in reversed(other.everyone())]
+    assert one.everyone() == tuple(reversed(other.everyone()))
