@@ -225,7 +225,7 @@ def _held_against(outcomes: Sequence[Outcome], variants: Sequence[Variant], fact
             lost = outcomes[0] if beside is None else outcome
             pairs.append(Pair(plan=plan, variant=variant, result="lost", outcome=lost))
             continue
-        difference = interference.first_difference(beside.observations, other.observations)
+        difference = interference.first_difference(beside, other)
         result: Result = "equal"
         found: Finding | None = None
         if difference is not None:
@@ -282,7 +282,8 @@ def _run(outcome: Outcome, facts: Facts) -> Run | None:
     if outcome.trace is None:
         return None
     evidence = Evidence(outcome.trace, facts)
-    return Run(evidence, observations(evidence, outcome.holdings, START, outcome.missing))
+    taken = {(a.sink, a.surface): a.time for a in evidence.trace.accesses if a.op == "delete" and a.owner == "A"}
+    return Run(evidence, observations(evidence, outcome.holdings, START, outcome.missing), taken)
 
 
 class Pairing:

@@ -19,7 +19,7 @@ from harness.observed import observations as observations_of
 from harness.plan import Deviation, Plan, Step
 from harness.principal import TwinSpec
 from harness.rules._evidence import Evidence
-from harness.rules.interference import Difference, Run, explained, first_difference, moved_before, moves
+from harness.rules.interference import Difference, Move, Run, explained, first_difference, moved_before, moves
 from harness.trace import Access, Begun, StepRecord, Trace
 from tests.evidence_factory import FACTS, TWINS, access, trace
 
@@ -29,6 +29,13 @@ SCOPING = ("tenant", "agent")
 def seen(text: str = "hi", **fields: Any) -> Observation:
     base: dict[str, Any] = {"sink": "outbound", "surface": "api", "at": 1.0, "seq": 0, "lineage": "A.0"}
     return Observation(**{**base, **fields}, text=text)
+
+
+def parted(mine: list[Observation], theirs: list[Observation], taken: float = 0.0) -> Difference | None:
+    """Where two runs part, in the other of which something of A's is deleted last at `taken`."""
+    evidence = Evidence(trace(), FACTS)
+    places = {one.place: taken for one in mine}
+    return first_difference(Run(evidence, mine), Run(evidence, theirs, places))
 
 
 observations = st.lists(
@@ -42,17 +49,17 @@ observations = st.lists(
 
 @given(observations)
 def test_what_is_equal_does_not_part(found: list[Observation]) -> None:
-    assert first_difference(found, list(found)) is None
+    assert parted(found, list(found)) is None
 
 
 @given(observations, st.floats(0, 100))
 def test_the_clock_alone_makes_no_difference(found: list[Observation], late: float) -> None:
-    assert first_difference(found, [msgspec.structs.replace(one, at=one.at + late) for one in found]) is None
+    assert parted(found, [msgspec.structs.replace(one, at=one.at + late) for one in found]) is None
 
 
 @given(observations, observations)
 def test_two_runs_part_at_the_same_time_from_either_side(mine: list[Observation], theirs: list[Observation]) -> None:
-    one, two = first_difference(mine, theirs), first_difference(theirs, mine)
+    one, two = parted(mine, theirs), parted(theirs, mine)
     assert (one is None) == (two is None)
     if one is not None and two is not None:
         assert one.at == pytest.approx(two.at, abs=1e-4)
@@ -62,7 +69,7 @@ def test_two_runs_part_at_the_same_time_from_either_side(mine: list[Observation]
 def test_what_is_in_one_run_only_is_found(found: list[Observation], place: int, beside: bool) -> None:
     more = seen("only here", at=found[place].at if place < len(found) else 10.0)
     longer = [*found[:place], more, *found[place:]]
-    difference = first_difference(longer, found) if beside else first_difference(found, longer)
+    difference = parted(longer, found) if beside else parted(found, longer)
     assert difference is not None
     assert (difference.beside if beside else difference.other) == more
     assert (difference.other if beside else difference.beside) is None
@@ -71,30 +78,30 @@ def test_what_is_in_one_run_only_is_found(found: list[Observation], place: int, 
 def test_a_changed_text_is_shown_with_what_stands_in_its_place() -> None:
     mine = [seen("one"), seen("2 so far", at=2.0, lineage="A.1"), seen("x", at=3.0)]
     theirs = [seen("one"), seen("other", at=2.0), seen("1 so far", at=2.0, lineage="A.1"), seen("y", at=3.0)]
-    difference = first_difference(mine, [theirs[0], *theirs[2:]])
+    difference = parted(mine, [theirs[0], *theirs[2:]])
     assert difference == Difference(mine[1], theirs[2])
 
 
 def test_the_order_within_a_flow_counts_and_between_flows_it_does_not() -> None:
     same = [seen("a"), seen("b", at=2.0)]
     other = [seen("b"), seen("a", at=2.0)]
-    assert first_difference(same, other) == Difference(same[0], other[0])
+    assert parted(same, other) == Difference(same[0], other[0])
     apart = [seen("a"), seen("b", at=2.0, lineage="A.1")]
-    assert first_difference(apart, [seen("b", lineage="A.1"), seen("a", at=2.0)]) is None
+    assert parted(apart, [seen("b", lineage="A.1"), seen("a", at=2.0)]) is None
 
 
 def test_what_comes_later_does_not_stand_in_the_place_of_what_is_missing() -> None:
     later = seen("no second answer", at=5.0)
     missing = seen("answer", at=2.0)
-    assert first_difference([later], [missing, seen("a second answer", at=5.0)]) == Difference(None, missing)
+    assert parted([later], [missing, seen("a second answer", at=5.0)]) == Difference(None, missing)
 
 
 def test_what_is_held_parts_at_the_later_last_write() -> None:
     # Alone the row was last written at the start; the answer was other before B's doing reached the row.
     mine = [seen("answer", at=3.0), seen("used=1", at=5.0, sink="row", surface="emoji", held=True)]
     theirs = [seen("used=0", at=0.4, sink="row", surface="emoji", held=True), seen("another", at=3.0)]
-    assert first_difference(mine, theirs) == Difference(mine[0], theirs[1])
-    held = first_difference(mine[1:], theirs[:1])
+    assert parted(mine, theirs) == Difference(mine[0], theirs[1])
+    held = parted(mine[1:], theirs[:1])
     assert held == Difference(mine[1], theirs[0]) and held.at == 5.0
 
 
@@ -185,6 +192,16 @@ def test_memory_that_is_seen_to_be_used_at_another_time_has_not_moved() -> None:
         uses = [read(when, "cache", sink="key", op=op) for when in (1.0, 2.0)]
         beside, alone = run(uses[0], read(3.0)), run(uses[1], read(3.0))
         assert not moved_before(Difference(seen(at=3.0, seq=1), seen(at=3.0, seq=1)), moves(beside, alone))
+
+
+def test_what_is_deleted_in_one_run_parts_them_when_it_is_deleted() -> None:
+    written = seen(sink="row", surface="messages", at=1.0, held=True)
+    difference = parted([written], [], taken=9.0)
+    assert difference is not None and difference.at == 9.0
+    late = Move(at=5.0, beside=0, other=0)
+    assert moved_before(difference, [late]), "the clean-up came at another time, or after something that did"
+    never = parted([written], [])
+    assert never is not None and not moved_before(never, [late])
 
 
 def test_what_b_does_at_other_times_is_b_s_business() -> None:

@@ -45,24 +45,30 @@ _WORDS = {"alone": "when B does nothing", "others": "when B's secrets are others
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One run of a pair: its trace with what the target declares, and what A observed."""
+    """One run of a pair: its trace with what the target declares, and what A observed. `taken` is when the bot last
+    deleted something of A's, by sink and surface."""
 
     evidence: Evidence
     observations: list[Observation]
+    taken: dict[tuple[str, str], float] = {}
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """Where two runs part: what A observed beside B, and what in the other run (None: nothing like it)."""
+    """Where two runs part: what A observed beside B, and what in the other run (None: nothing like it, and what was
+    there may have been taken away until `taken`)."""
 
     beside: Observation | None
     other: Observation | None
+    taken: float = 0.0
 
     @property
     def at(self) -> float:
         """The virtual time at which they part. What is held in the end had become the same until the later of the two
         last writes."""
         both = [one for one in (self.beside, self.other) if one is not None]
-        return max(one.at for one in both) if both[0].held else min(one.at for one in both)
+        if not both[0].held:
+            return min(one.at for one in both)
+        return max(one.at for one in both) if len(both) == 2 else max(both[0].at, self.taken)
 
 
 Doings = dict[tuple[str, ...], list[Access]]
@@ -81,16 +87,16 @@ class Move(msgspec.Struct, frozen=True):
     sooner: float = 0.0
 
 
-def first_difference(beside: Sequence[Observation], other: Sequence[Observation]) -> Difference | None:
+def first_difference(beside: Run, other: Run) -> Difference | None:
     """The first thing that A observed in one run only, or, where it observed the same, the first that a flow of A's
     observed in another order. Between flows the order is a matter of time."""
-    mine, theirs = _rest(beside, other), _rest(other, beside)
+    mine, theirs = _rest(beside.observations, other.observations), _rest(other.observations, beside.observations)
     if not mine and not theirs:
-        return _order(beside, other)
+        return _order(beside.observations, other.observations)
     # Within one moment what is there beside B comes first: its access is the one that a reader can stop at.
     found = [
-        *(Difference(one, _like(one, theirs)) for one in mine),
-        *(Difference(_like(one, mine), one) for one in theirs),
+        *(Difference(one, _like(one, theirs), other.taken.get(one.place, 0.0)) for one in mine),
+        *(Difference(_like(one, mine), one, beside.taken.get(one.place, 0.0)) for one in theirs),
     ]
     first = min(difference.at for difference in found)
     return next(difference for difference in found if difference.at <= first + RESOLUTION)
