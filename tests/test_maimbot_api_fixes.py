@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from fixtures.overlays.maimbot_saas_apis import FIXES
 from harness.target import Patcher
+from tests.stand_ins_support import stand_in
 
 BY_NAME = {one.name: one for one in FIXES}
-
-
-def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **content: Any) -> Any:
-    module = ModuleType(name)
-    vars(module).update(content)
-    monkeypatch.setitem(sys.modules, name, module)
-    return module
 
 
 def test_rows_lose_their_number_wherever_they_are_told_and_counts_stay(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,16 +16,10 @@ from fixtures.targets import maimbot_saas_authors as authors
 from fixtures.targets.maimbot_saas import MaimbotSaasTarget
 from harness.principal import TwinSpec
 from harness.target import Patcher
+from tests.stand_ins_support import in_context, stand_in
 
 TWINS = MaimbotSaasTarget().twins(TwinSpec())
 BY_NAME = {one.name: one for one in FIXES}
-
-
-def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **content: Any) -> Any:
-    module = ModuleType(name)
-    vars(module).update(content)
-    monkeypatch.setitem(sys.modules, name, module)
-    return module
 
 
 class EventsManager:
@@ -122,12 +116,7 @@ def test_every_doing_is_offered_and_there() -> None:
 @pytest.fixture
 def acting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tenant in context, as the only element."""
-    who = ["one"]
-    stand_in(
-        monkeypatch, "src.common.message.tenant_context",
-        get_current_tenant_id=lambda: who[0], get_current_agent_id=lambda: "agent",
-    )  # fmt: skip
-    return who
+    return in_context(monkeypatch, "one")
 
 
 def test_with_the_fix_an_events_history_is_that_of_whoever_asks(

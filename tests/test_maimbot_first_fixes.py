@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from fixtures.overlays.maimbot_saas_first import FIXES
 from harness.target import Patcher
+from tests.stand_ins_support import in_context, stand_in
 
 BY_NAME = {one.name: one for one in FIXES}
 
@@ -18,18 +18,7 @@ BY_NAME = {one.name: one for one in FIXES}
 @pytest.fixture
 def acting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tenant in context, as the only element."""
-    who = ["one"]
-    context: Any = ModuleType("src.common.message.tenant_context")
-    context.get_current_tenant_id = lambda: who[0]
-    context.get_current_agent_id = lambda: "agent"
-    monkeypatch.setitem(sys.modules, context.__name__, context)
-    return who
-
-
-def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **content: Any) -> None:
-    module = ModuleType(name)
-    vars(module).update(content)
-    monkeypatch.setitem(sys.modules, name, module)
+    return in_context(monkeypatch, "one")
 
 
 def pictures(monkeypatch: pytest.MonkeyPatch, acting: list[str], fails: bool = False) -> tuple[Any, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,28 +17,17 @@ from fixtures.targets.maimbot_saas import MaimbotSaasTarget
 from fixtures.targets.maimbot_saas_llm import DIARY_TOOL
 from harness.principal import Principal, TwinSpec
 from harness.target import Patcher
+from tests.stand_ins_support import in_context, stand_in
 
 TWINS = MaimbotSaasTarget().twins(TwinSpec())
 BOTH = (TWINS.a, TWINS.b)
 BY_NAME = {one.name: one for one in FIXES}
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **content: Any) -> Any:
-    module = ModuleType(name)
-    vars(module).update(content)
-    monkeypatch.setitem(sys.modules, name, module)
-    return module
-
-
 @pytest.fixture
 def acting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tenant in context, as the only element."""
-    who = [""]
-    stand_in(
-        monkeypatch, "src.common.message.tenant_context",
-        get_current_tenant_id=lambda: who[0], get_current_agent_id=lambda: "agent",
-    )  # fmt: skip
-    return who
+    return in_context(monkeypatch, "")
 
 
 def booted() -> Any:
