@@ -9,7 +9,8 @@ import msgspec
 
 from harness import pairs
 from harness.finding import Finding
-from harness.pairs import Judge, Pair, Pairing
+from harness.pairing import Pairing
+from harness.pairs import Judge, Pair
 from harness.plan import Plan
 from harness.pool import Pool
 from harness.record import OverlayRecord

@@ -35,6 +35,7 @@ from harness.judge import judge, proven
 from harness.memory import Stopwatch
 from harness.nearness import Nearness
 from harness.ordering import Doing, Doings
+from harness.pairing import Pairing
 from harness.plan import Plan
 from harness.pool import Outcome, Pool
 from harness.profiles import PAIRING, Profile, Progress, shared_out
@@ -110,7 +111,7 @@ class Campaign:
         self.did: dict[str, frozenset[Doing]] = {}
         self.doings = Doings(riskmap, self.facts.name)
         self.met_behind: set[str] = set()
-        self.pairing = pairs.Pairing(self.facts.scoping)
+        self.pairing = Pairing(self.facts.scoping)
         self.errors: dict[tuple[str, str, bool], ErrorRecord] = {}
         self.probes: dict[str, bool] = {}
         self.overlay_records: list[OverlayRecord] = []

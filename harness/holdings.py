@@ -40,6 +40,15 @@ def take(target: Target, spec: TwinSpec, folder: Path, label: Label = "A") -> tu
     return (*_rows(target, twins, folder, label), *_files(target, twins, folder, label))
 
 
+def digest(holdings: Sequence[Holding]) -> str:
+    """One word for the content of `holdings`, whatever numbers a database gave to the rows and in whichever order they
+    were laid; empty for none."""
+    if not holdings:
+        return ""
+    told = sorted((one.sink, one.surface, one.text) for one in holdings)
+    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()
+
+
 def missing(before: Sequence[Holding], after: Sequence[Holding]) -> tuple[Holding, ...]:
     """Those of `before` that are not in `after`, in their order: files by their path, rows by their content, since a
     database gives the number of a row that is gone to another, and one that was laid anew may have another number. A

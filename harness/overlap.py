@@ -14,6 +14,7 @@ from harness import pairs
 from harness.exploring import Explorer, How
 from harness.finding import Finding
 from harness.origins import origins
+from harness.pairing import Pairing
 from harness.pairs import Pair
 from harness.plan import Plan
 from harness.pool import Outcome, Pool
@@ -120,7 +121,7 @@ def hunt(
 
 def _felt(ground: Ground, met: Sequence[Outcome], late: Callable[[], bool]) -> Iterator[Pair]:
     """These plans as pairs, one way each."""
-    pairing = pairs.Pairing(ground.facts.scoping)
+    pairing = Pairing(ground.facts.scoping)
     for outcome in met:
         if outcome.trace is not None:
             pairing.add(outcome.plan, outcome.trace, clean=True)

@@ -1,4 +1,5 @@
-"""Pairs: one plan played with A beside B, with A beside a B that has other secrets, and with A alone.
+"""Pairs: one plan played with A beside B, with A beside a B that has other secrets, and with A alone: B does nothing,
+or the bot has never heard of it.
 
 Nothing that A observes may tell these runs apart. Every draw is keyed by whom the code acts for, the loop is
 deterministic, and every step starts at the virtual time at which it did in the first run, so that B's absence moves
@@ -8,22 +9,20 @@ kept a queue busy, say), what follows is not judged.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import groupby
 from typing import Literal
 
 import msgspec
 
 from harness.clock import START
 from harness.finding import Finding
-from harness.forgery import places
+from harness.forgery import names_other, places
 from harness.observed import observations
 from harness.offers import OTHER
 from harness.plan import Plan, Step, cancels
 from harness.pool import Outcome, Pool
-from harness.principal import BYSTANDER, DIMENSION_FIELDS, TWINS, Label
-from harness.repeating import insists
+from harness.principal import BYSTANDER, DIMENSION_FIELDS, Label
 from harness.rules import interference
 from harness.rules._evidence import Evidence
 from harness.rules._scope import coarsest
@@ -37,24 +36,7 @@ AFTER = 0.001
 NOTHING = Step(entry="world", action="advance", payload={"seconds": 0})
 """What stands for a step of B's when B does nothing: later steps keep their numbers."""
 
-THINNED = 3
-"""One pair of a campaign in so many is of a thinned plan."""
-
-BLOCK = 24
-"""Plans that are taken both ways before the same are taken thinned."""
-
-INSISTENT = 4
-"""One pair of a campaign in so many is of a plan in which somebody insists (`harness.repeating`): what that leaves for
-the other bears nobody's mark."""
-
-FOLLOWING = 5
-"""One pair of a campaign in so many is of a plan in which one comes after the other (`harness.following`): it meets
-whatever the other left of anything."""
-
-KEPT = 1000
-"""Plans kept as candidates for pairs."""
-
-VARIANTS: tuple[Variant, ...] = ("alone", "others")
+VARIANTS: tuple[Variant, ...] = ("alone", "others", "absent")
 
 Judge = Callable[[Trace], list[Finding]]
 Result = Literal["equal", "moved", "explained", "differs", "lost"]
@@ -62,7 +44,8 @@ Result = Literal["equal", "moved", "explained", "differs", "lost"]
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
     """What came of holding A beside B against one variant. ``equal``: A observed the same; ``moved``: only what comes
-    after a shift in time differs, or after a call to which the harness handed other numbers of A's rows;
+    after a shift in time differs, or after a call to which the harness handed other numbers of A's rows, or
+    the bot's schema let other things of A's be laid there from earlier days;
     ``explained``: another rule shows why; ``differs``: `finding` says where they part; ``lost``: one of the runs did
     not end. `outcome` is of the run beside B, or of the one that was lost."""
 
@@ -99,7 +82,7 @@ def timed(plan: Plan, records: Sequence[StepRecord]) -> Plan:
         kept = NOTHING if step.who and _takes_from_the_other(step) else step
         steps.append(msgspec.structs.replace(kept, gap=gap, join=False))
         if record is not None:
-            now = record.ended if _waits(step) else record.started
+            now = record.ended if waits(step) else record.started
     if now is not None:
         # A run lasts as long as its longest step: without B's, what A's timers do after it would be missing.
         rest = max((record.ended for record in records), default=now) - now
@@ -114,7 +97,8 @@ def _takes_from_the_other(step: Step) -> bool:
     return step.payload.get("ids") == OTHER or any(field == "credential" for _, field in places(step.payload))
 
 
-def _waits(step: Step) -> bool:
+def waits(step: Step) -> bool:
+    """Whether nothing happens in the step but that time passes."""
     return (step.entry, step.action) == ("world", "advance")
 
 
@@ -164,28 +148,40 @@ def variant_of(plan: Plan, variant: Variant) -> Plan:
     if variant == "others":
         return msgspec.structs.replace(plan, twins=msgspec.structs.replace(plan.twins, others=1))
     steps = tuple(msgspec.structs.replace(NOTHING, gap=step.gap) if step.who == "B" else step for step in plan.steps)
-    return msgspec.structs.replace(plan, steps=steps)
+    twins = msgspec.structs.replace(plan.twins, absent=variant == "absent")
+    return msgspec.structs.replace(plan, twins=twins, steps=steps)
 
 
 def play(
     pool: Pool, plans: Iterable[Plan], facts: Facts, judge: Judge, *,
-    variants: Sequence[Variant] = VARIANTS, stop: Callable[[], bool] = lambda: False,
+    variants: Sequence[Variant] = (), stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[list[Pair]]:  # fmt: skip
-    """Play each plan beside B and in its variants, and hold the runs against each other; one list a plan, in order.
-    Once `stop()` is true no further run is started, and a plan of which one is missing is left out."""
+    """Play each plan beside B and in its `variants` (none named: without B's doings, and with other secrets of B's),
+    and hold the runs against each other; one list a plan, in order. Once `stop()` is true no further run is started,
+    and a plan of which one is missing is left out."""
+    waited: deque[Sequence[Variant]] = deque()
 
     def runs() -> Iterator[Plan]:
-        for plan in plans:
+        for index, plan in enumerate(plans):
+            these = variants or (_without(plan, index), "others")
+            waited.append(these)
             yield plan
-            for variant in variants:
+            for variant in these:
                 yield variant_of(plan, variant)
 
     gathered: list[Outcome] = []
     for outcome in pool.map(runs(), paired=True, stop=stop):
         gathered.append(outcome)
-        if len(gathered) == 1 + len(variants):
-            yield _held_against(gathered, variants, facts, judge)
+        if len(gathered) == 1 + len(waited[0]):
+            yield _held_against(gathered, waited.popleft(), facts, judge)
             gathered = []
+
+
+def _without(plan: Plan, index: int) -> Variant:
+    """B is there and does nothing for two plans, so that either twin observes, and is not there for two. Of whom A
+    speaks is always there: that somebody is, no bot can keep from whoever names him."""
+    named = any(step.who == "A" and names_other(step.payload) for step in plan.steps)
+    return "alone" if named or index // 2 % 2 == 0 else "absent"
 
 
 def judged(
@@ -233,7 +229,8 @@ def _held_against(outcomes: Sequence[Outcome], variants: Sequence[Variant], fact
             if interference.explained(difference, beside, other, findings):
                 result = "explained"
             elif (
-                _asked_otherwise(difference.at, beside.evidence.trace, other.evidence.trace)
+                outcomes[0].laid != outcome.laid
+                or _asked_otherwise(difference.at, beside.evidence.trace, other.evidence.trace)
                 or _struck_otherwise(difference.at, beside.evidence.trace, other.evidence.trace, plan)
                 or interference.moved_before(difference, interference.moves(beside.evidence, other.evidence))
             ):
@@ -284,112 +281,3 @@ def _run(outcome: Outcome, facts: Facts) -> Run | None:
     evidence = Evidence(outcome.trace, facts)
     taken = {(a.sink, a.surface): a.time for a in evidence.trace.accesses if a.op == "delete" and a.owner == "A"}
     return Run(evidence, observations(evidence, outcome.holdings, START, outcome.missing), taken)
-
-
-class Pairing:
-    """Plans of a campaign that may be played as pairs, as they came, and what came of those that were."""
-
-    def __init__(self, scoping: Collection[str]) -> None:
-        self.counts: dict[str, int] = {}
-        self._scoping = frozenset(scoping)
-        self._timed: dict[str, Plan] = {}
-        self._clean: list[str] = []
-        self._insistent: list[str] = []
-        self._following: list[str] = []
-        self._leaky: list[str] = []
-
-    def add(self, plan: Plan, trace: Trace, *, clean: bool) -> None:
-        """Remember a plan that was played, if it can be a pair's. `clean`: it showed no finding."""
-        if not pairable(plan, self._scoping) or len(self._timed) >= KEPT:
-            return
-        broken = Counter(record.who for record in trace.steps if record.outcome == "cancelled")
-        if broken - Counter(step.who for step in plan.steps if cancels(step)):
-            return  # a step that never ends holds the run open longer than any wait could without it
-        name = plan.digest()
-        self._timed[name] = timed(plan, trace.steps)
-        if not clean:
-            self._leaky.append(name)
-        elif insists(plan):
-            self._insistent.append(name)
-        elif _comes_last(plan):
-            self._following.append(name)
-        else:
-            self._clean.append(name)
-
-    def chosen(self, count: int) -> list[Plan]:
-        """`count` plans spread over what was played, A observing in one and B in the next, one in `THINNED` thinned
-        and one in `INSISTENT` of those in which somebody insists, one in `FOLLOWING` of those in which one comes after
-        the other; clean ones where there are enough of them, since a leak explains all that comes after it."""
-        after = min(count // FOLLOWING, len(self._following))
-        names = _spread(self._clean, count - after - min(count // INSISTENT, len(self._insistent)))
-        names += _spread(self._insistent, count - after - len(names))
-        names += _spread(self._following, count - len(names))
-        names += _spread(self._leaky, count - len(names))
-        plans = [self._timed[name] for name in names]
-        ways = [_way(plan, index) for index, plan in enumerate(plans)]
-        return [_or_thinned(way, index) for index, way in enumerate(ways)]
-
-    def leaky(self, count: int) -> list[Plan]:
-        """`count` plans spread over those that showed a finding, A observing in one and B in the next."""
-        plans = [self._timed[name] for name in _spread(self._leaky, count)]
-        return [_way(plan, index) for index, plan in enumerate(plans)]
-
-    def both_ways(self, plans: Sequence[Plan]) -> list[Plan]:
-        """Those of `plans` that were played and can be a pair's, each with either twin observing; after some of them
-        the same thinned, where that leaves A anything to do."""
-        known = [self._timed[name] for name in (plan.digest() for plan in plans) if name in self._timed]
-        found: list[Plan] = []
-        for start in range(0, len(known), BLOCK):
-            ways = [way for plan in known[start : start + BLOCK] for way in (spared(plan), spared(swapped(plan)))]
-            less = [(way, thinned(way, odd=index % 2)) for index, way in enumerate(ways)]
-            found += [*ways, *(made for way, made in less if made != way and _observes(made))]
-        return found
-
-    def count(self, made: Sequence[Pair], kind: str = "plans") -> None:
-        """Take down what came of one plan; `kind` says whether it was played as it is (``plans``) or with known leaks
-        closed (``behind``)."""
-        self.counts[kind] = self.counts.get(kind, 0) + 1
-        for pair in made:
-            self.counts[pair.result] = self.counts.get(pair.result, 0) + 1
-
-
-def _way(plan: Plan, index: int) -> Plan:
-    """A observes in one plan and B in the next; where one of them alone is cancelled, the other does, and where one has
-    done all before the other comes, who comes."""
-    broken = {step.who for step in plan.steps if cancels(step)}
-    last = _comes_last(plan)
-    turned = "A" in broken if len(broken) == 1 else last == "B" if last else index % 2 == 1
-    return spared(swapped(plan) if turned else plan)
-
-
-def _comes_last(plan: Plan) -> str | None:
-    """The twin that does all it does after the other and a pause, if one does."""
-    acting = [at for at, step in enumerate(plan.steps) if step.who in TWINS]
-    turns = [who for who, _ in groupby(plan.steps[at].who for at in acting)]
-    if len(turns) != len(TWINS):
-        return None
-    one = max(at for at in acting if plan.steps[at].who == turns[0])
-    two = next(at for at in acting if at > one)
-    return turns[1] if any(map(_waits, plan.steps[one:two])) else None
-
-
-def _or_thinned(plan: Plan, index: int) -> Plan:
-    """One in `THINNED` thinned, where that leaves A anything to do."""
-    if index % THINNED < THINNED - 1:
-        return plan
-    made = thinned(plan, odd=index // THINNED % 2)
-    return made if _observes(made) else plan
-
-
-def _observes(plan: Plan) -> bool:
-    """Whether a thinned plan leaves A anything to do. Calls are asked with what the harness finds in each of the runs,
-    all of which leave out the same; where it finds something else, what comes after is not judged."""
-    return any(step.who == "A" for step in plan.steps)
-
-
-def _spread(names: Sequence[str], count: int) -> list[str]:
-    """`count` of `names`, evenly over all."""
-    if count <= 0 or not names:
-        return []
-    count = min(count, len(names))
-    return [names[index * len(names) // count] for index in range(count)]

@@ -50,6 +50,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     inventory: Inventory | None = None
     holdings: tuple[Holding, ...] = ()
     missing: tuple[Holding, ...] = ()
+    laid: str = ""
     touches: tuple[Touch, ...] = ()
 
 
@@ -278,5 +279,5 @@ def _outcome(plan: Plan, message: Done) -> Outcome:
     return Outcome(
         plan=plan, status=message.status, trace=trace, detail=message.detail, fork_ms=message.fork_ms,
         cpu_ms=message.cpu_ms, inventory=inventory, holdings=holdings,
-        missing=missing, touches=decoded(message.touches),
+        missing=missing, laid=message.laid, touches=decoded(message.touches),
     )  # fmt: skip

@@ -77,6 +77,7 @@ class TwinSpec(msgspec.Struct, frozen=True, kw_only=True):
     ordinary ids. With `others` not 0 B has the same identity but other secrets: tokens, numbers, pictures and the names
     that it shows are drawn anew, those of A stay. With `third` a third principal of their kind is there beside them.
     `first` stands first where a bot goes through all whom it knows: its turn of a timer comes before the other's.
+    With `absent` the bot has never heard of B, who does nothing then.
     """
 
     dimension: str = "T"
@@ -88,6 +89,7 @@ class TwinSpec(msgspec.Struct, frozen=True, kw_only=True):
     others: int = 0
     third: bool = False
     first: Literal["A", "B"] = "A"
+    absent: bool = False
 
 
 class Twins(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,10 +112,11 @@ class Twins(msgspec.Struct, frozen=True, kw_only=True):
         return {"A": self.a, "B": self.b}[label]
 
     def everyone(self) -> tuple[Principal, ...]:
-        """All whom a target writes into its bot, in this order: the twin that comes first, the third, the other."""
+        """All whom a target writes into its bot, in this order: the twin that comes first, the third, the other. B is
+        not among them where the spec has it absent."""
         one = self.of(self.spec.first)
-        rest = (self.other(one.label),) if self.third is None else (self.third, self.other(one.label))
-        return (one, *rest)
+        everyone = (one, *(() if self.third is None else (self.third,)), self.other(one.label))
+        return tuple(who for who in everyone if who is not self.b or not self.spec.absent)
 
     def other(self, label: Label) -> Principal:
         """The twin that has not that label; A for whoever stands by."""

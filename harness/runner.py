@@ -224,8 +224,8 @@ class _Run:
     async def _main(self) -> None:
         with self.recorder.muted():
             self.target.enter(self.folder, self.twins, RecorderWatch(self.recorder, self.patcher))
+            self._overlay()  # a bot that is mended, or broken, was so in earlier days
             furnish(self.target, self.plan.before)
-            self._overlay()
             self.laid()
         boot = self.loop.spawn(self.target.start(), Flow("boot", entry="start"), "boot")
         await self._await_boot(boot)

@@ -14,6 +14,7 @@ from harness.following import Following
 from harness.nearness import Nearness
 from harness.ordering import Doing, nearest
 from harness.overlap import WITHIN, hunt, speaks_of
+from harness.pairing import Pairing
 from harness.plan import Plan
 from harness.pool import Pool
 from harness.record import OverlayRecord
@@ -53,7 +54,7 @@ class Ground(Protocol):
     facts: Facts
     target: Target
     riskmap: RiskMap
-    pairing: pairs.Pairing
+    pairing: Pairing
     seed: int
 
     @property
@@ -236,7 +237,7 @@ def _observed(ground: Ground) -> Iterator[Plan]:
     for plan in later(ground):
         [outcome] = ground.pool.map([plan])
         if outcome.trace is not None:
-            kept = pairs.Pairing(ground.facts.scoping)
+            kept = Pairing(ground.facts.scoping)
             kept.add(plan, outcome.trace, clean=True)
             yield from kept.chosen(1)
 

@@ -70,7 +70,8 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A job's end. `trace` is an encoded `Trace` when `status` is ``ok``, else empty and `detail` says why;
     `inventory` is an encoded `Inventory` where the job asked for one, `holdings` an encoded tuple of `Holding` where it
-    was one of a pair: what A has in the end, and `missing` what it had at the beginning and has no more.
+    was one of a pair: what A has in the end, `missing` what it had at the beginning and has no more, and `laid` what it
+    had at the beginning, as a digest.
     `cpu_ms` is the processor time of the fork as a whole: its private folder, the plan, the encoding of the trace.
     `touches` are of a zygote that was booted with `Setup.sensing`.
     `lessons` are for the zygote's probes, in their order (see `harness.probes.Learner`); they go no further."""
@@ -85,6 +86,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     inventory: bytes = b""
     holdings: bytes = b""
     missing: bytes = b""
+    laid: str = ""
     touches: bytes = b""
 
 

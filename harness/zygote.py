@@ -260,7 +260,8 @@ class _Server:
             return Done(
                 id=job.id, status="ok", trace=msgspec.msgpack.encode(trace, enc_hook=_plain), lessons=lessons,
                 inventory=surveyed[0] if surveyed else b"", holdings=msgspec.msgpack.encode(after),
-                missing=msgspec.msgpack.encode(holdings.missing(before, after)), touches=sensing.taken(),
+                missing=msgspec.msgpack.encode(holdings.missing(before, after)), laid=holdings.digest(before),
+                touches=sensing.taken(),
             )  # fmt: skip
         finally:
             os.chdir(self.folder)

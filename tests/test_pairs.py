@@ -16,6 +16,7 @@ from harness.clock import START as EPOCH
 from harness.holdings import Holding
 from harness.observed import FOLDER, TIME, Observation, normal
 from harness.observed import observations as observations_of
+from harness.pairing import Pairing
 from harness.plan import Deviation, Plan, Step
 from harness.principal import TwinSpec
 from harness.rules._evidence import Evidence
@@ -297,10 +298,10 @@ def test_a_run_without_b_lasts_as_long_as_bs_longest_step() -> None:
 def test_a_step_that_never_ends_makes_no_pair() -> None:
     plan = Plan(steps=(Step(entry="api", action="text", who="A"), Step(entry="api", action="text", who="B")))
     ended, endless = ran(0, 0.0, 1.0), ran(1, 0.0, 900.0, "B")
-    kept = pairs.Pairing(SCOPING)
+    kept = Pairing(SCOPING)
     kept.add(plan, msgspec.structs.replace(trace(), steps=(ended, endless)), clean=True)
     assert len(kept.chosen(1)) == 1
-    kept = pairs.Pairing(SCOPING)
+    kept = Pairing(SCOPING)
     never = msgspec.structs.replace(endless, outcome="cancelled")
     kept.add(plan, msgspec.structs.replace(trace(), steps=(ended, never)), clean=True)
     assert kept.chosen(1) == []
@@ -321,7 +322,7 @@ def test_b_alone_is_cancelled_in_a_pair() -> None:
 
 
 def test_where_one_twin_is_cancelled_the_other_observes() -> None:
-    kept = pairs.Pairing(SCOPING)
+    kept = Pairing(SCOPING)
     for who, other in ("AB", "BA"):
         for seed in range(2):
             plan = Plan(seed=seed, steps=(step(who), cancelled(who), step(other)))
@@ -371,7 +372,7 @@ def test_two_agents_make_no_pair_where_the_bot_s_design_lets_them_share() -> Non
 
 
 def test_clean_plans_are_taken_first_and_both_twins_observe() -> None:
-    chosen = pairs.Pairing(SCOPING)
+    chosen = Pairing(SCOPING)
     for number in range(8):
         plan = Plan(seed=number, steps=(step("A"), step("B")))
         chosen.add(plan, trace(), clean=number % 2 == 0)
@@ -398,7 +399,7 @@ def test_a_leaves_out_every_other_thing_that_both_do() -> None:
 
 
 def test_one_pair_in_three_is_thinned_where_that_leaves_something_to_observe() -> None:
-    chosen = pairs.Pairing(SCOPING)
+    chosen = Pairing(SCOPING)
     for number in range(6):
         words = ("x",) if number == 2 else ("x", "y")
         chosen.add(Plan(seed=number, steps=(*said("A", *words), *said("B", *words))), trace(), clean=True)
@@ -410,7 +411,7 @@ def test_one_pair_in_three_is_thinned_where_that_leaves_something_to_observe() -
 
 
 def test_what_the_harness_fills_with_ids_is_thinned_as_well() -> None:
-    chosen = pairs.Pairing(SCOPING)
+    chosen = Pairing(SCOPING)
     plan = Plan(steps=(*said("A", "x", "y"), *said("B", "x", "y"), step("A", payload={"ids": "own", "pick": 0})))
     chosen.add(plan, trace(), clean=True)
     ways = chosen.both_ways([plan])

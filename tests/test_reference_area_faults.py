@@ -26,7 +26,8 @@ from fixtures.targets.reference_plugins import AREAS, HOSTED
 from harness import catalogue, riskmap, standing
 from harness.finding import Finding
 from harness.judge import judge
-from harness.pairs import VARIANTS, Pairing, judged
+from harness.pairing import Pairing
+from harness.pairs import VARIANTS, judged
 from harness.plan import Plan, Step
 from harness.pool import Pool
 from harness.principal import TwinSpec

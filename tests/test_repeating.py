@@ -7,8 +7,8 @@ import itertools
 import msgspec
 import pytest
 
-from harness import pairs
 from harness.choices import cut_short, one_by_one
+from harness.pairing import Pairing
 from harness.plan import Plan, Step
 from harness.principal import Label
 from harness.repeating import Repeating, insists
@@ -116,7 +116,7 @@ def said(*order: str) -> tuple[Step, ...]:
 
 
 def test_one_pair_in_four_is_of_a_plan_in_which_somebody_insists() -> None:
-    kept = pairs.Pairing(("tenant",))
+    kept = Pairing(("tenant",))
     for number in range(40):
         steps = said(*("AAB" if number < 4 else "AB"))
         kept.add(Plan(seed=number, steps=steps), msgspec.structs.replace(trace(), steps=()), clean=True)

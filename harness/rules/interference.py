@@ -19,8 +19,8 @@ from harness.trace import Access, Site
 
 RULE = "interference"
 
-Variant = Literal["alone", "others"]
-"""What the other run of a pair is: B does nothing, or B has other secrets."""
+Variant = Literal["alone", "absent", "others"]
+"""What the other run of a pair is: B does nothing, the bot has never heard of B, or B has other secrets."""
 
 RESOLUTION = 1e-5
 """Virtual seconds within which two things happen at the same time."""
@@ -41,7 +41,7 @@ UNTIMED = ("key",)
 """Sinks of whose accesses the time says nothing. Whether one of memory is recorded hangs on what others did: a repeated
 look is folded until somebody changes the container, and one made at need is watched from the next step on."""
 
-_WORDS = {"alone": "when B does nothing", "others": "when B's secrets are others"}
+_WORDS = {"alone": "when B does nothing", "absent": "when there is no B", "others": "when B's secrets are others"}
 
 
 class Run(msgspec.Struct, frozen=True):
