@@ -27,6 +27,7 @@ DIMENSION = {
     "stream-id-without-chat": "C",
     "history-of-all-chats": "C",
     "last-message-of-the-agent": "C",
+    "messages-known-by-the-hundredth": "C",
     "stream-id-without-platform": "P",
 }
 TARGET = ReferenceTarget()
