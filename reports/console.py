@@ -51,9 +51,8 @@ def _findings(report: dict[str, Any], width: int, limit: int) -> list[str]:
         return []
     lines = ["", "findings:"]
     for finding in shown[:limit]:
-        site = finding["site"]
         lines += _wrap(f"{finding['fingerprint']}  {finding['rule']}: {finding['message']}", width, "  ", "    ")
-        where = f"{site['file'] or '?'}:{site['line']} {site['function']}"
+        where = words.spot(finding["site"])
         size = f"{words.plural(finding['steps'], 'step')}, {words.plural(finding['deviations'], 'deviation')}"
         lines += _wrap(f"{where} ({size}; items: {', '.join(finding['items']) or 'none'})", width, "    ", "    ")
         if finding["replay"]:

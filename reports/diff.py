@@ -55,8 +55,7 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
         lines += [f"note: {note}" for note in self.notes]
         for title, findings in (("new", self.new), ("fixed", self.fixed), ("unseen", self.unseen)):
             for f in findings:
-                site = f["site"]
-                lines.append(f"{title}: {f['fingerprint']} {f['rule']}: {f['message']} ({site['file']}:{site['line']})")
+                lines.append(f"{title}: {f['fingerprint']} {f['rule']}: {f['message']} ({words.spot(f['site'])})")
         for title, changes in (("lost", self.lost), ("gained", self.gained), ("changed", self.other)):
             lines += [f"{title}: {c.item}: {_name(c.before)} -> {_name(c.now)}: {c.why}".rstrip(": ") for c in changes]
         return "\n".join(lines) + "\n"

@@ -110,10 +110,9 @@ def _error(number: int, error: dict[str, Any]) -> ET.Element:
 
 
 def _describe(finding: dict[str, Any]) -> str:
-    site = finding["site"]
     lines = [
         f"{finding['fingerprint']} {finding['rule']}: {finding['message']}",
-        f"  at {site['file'] or '?'}:{site['line']} {site['function']}",
+        f"  {words.spot(finding['site'])}",
         f"  {finding['sink']} {finding['surface']}, entry {', '.join(finding['entries'] or [finding['entry']])}",
     ]
     if finding["replay"]:

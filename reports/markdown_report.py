@@ -92,7 +92,7 @@ def _findings(findings: list[dict[str, Any]]) -> list[str]:
 
 
 def _spot(site: dict[str, Any]) -> str:
-    return f"in {_text(site['file'])}:{site['line']}" if site["file"] else "at no single place in the code"
+    return f"in {_text(site['file'])}:{site['line']}" if site["file"] else words.NOWHERE
 
 
 def _finding(finding: dict[str, Any]) -> str:
@@ -204,17 +204,13 @@ def _unclaimed(report: dict[str, Any]) -> str:
     lines = [
         f"{place['sink']} {_code(place['surface'])}: {place['holding']}, "
         f"{words.plural(place['accesses'], 'access', 'accesses')} ({', '.join(place['entries'])}), "
-        f"first at {_code(_where(place['site']))}"
+        f"first at {_code(words.spot(place['site']))}"
         for place in report["unclaimed"][:_MOST_PLACES]
     ]
     more = len(report["unclaimed"]) - len(lines)
     if more:
         lines.append(f"{more} more in report.json")
     return _fold(f"Places that tenants reach and no risk item claims ({len(report['unclaimed'])})", lines)
-
-
-def _where(site: dict[str, Any]) -> str:
-    return f"{site['file']}:{site['line']} {site['function']}"
 
 
 def _matrix(report: dict[str, Any]) -> str:

@@ -271,6 +271,15 @@ def confirmed(findings: Sequence[Mapping[str, Any]], overlays: Sequence[Mapping[
     return f"{told}; {rest} unconfirmed" if rest else told
 
 
+NOWHERE = "at no single place in the code"
+"""Where something is that the harness saw in what the bot holds or hands out, and not in a piece of its code."""
+
+
+def spot(site: Mapping[str, Any]) -> str:
+    """A place in the bot's code: file, line and function, or that there is none."""
+    return f"{site['file']}:{site['line']} {site['function']}" if site["file"] else NOWHERE
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     """``1 item``, ``2 items``."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -168,9 +168,11 @@ def test_what_closed_without_a_planted_fault_is_named_where_faults_were_planted(
 def test_a_finding_of_no_single_place_names_none() -> None:
     record = make_record()
     nowhere = [msgspec.structs.replace(f, site=Site("", 0, "")) for f in record.findings]
-    text = markdown_report.render(model.from_record(msgspec.structs.replace(record, findings=tuple(nowhere))))
-    assert "at no single place in the code" in text
-    assert "?:0" not in text and "where: ," not in text
+    report = model.from_record(msgspec.structs.replace(record, findings=tuple(nowhere)))
+    junit = ET.tostring(junit_report.build(report), encoding="unicode")
+    for text in (markdown_report.render(report), console.summary(report), junit):
+        assert "at no single place in the code" in text
+        assert ":0 " not in text and "where: ," not in text
 
 
 @pytest.mark.parametrize(
