@@ -162,8 +162,8 @@ def play(
     waited: deque[Sequence[Variant]] = deque()
 
     def runs() -> Iterator[Plan]:
-        for index, plan in enumerate(plans):
-            these = variants or (_without(plan, index), "others")
+        for plan in plans:
+            these = variants or (_without(plan), "others")
             waited.append(these)
             yield plan
             for variant in these:
@@ -177,11 +177,11 @@ def play(
             gathered = []
 
 
-def _without(plan: Plan, index: int) -> Variant:
-    """B is there and does nothing for two plans, so that either twin observes, and is not there for two. Of whom A
-    speaks is always there: that somebody is, no bot can keep from whoever names him."""
+def _without(plan: Plan) -> Variant:
+    """Half of all plans, always the same ones, are played without any B, the rest with one who does nothing. Of whom A
+    speaks is there: that somebody is, no bot can keep from whoever names him."""
     named = any(step.who == "A" and names_other(step.payload) for step in plan.steps)
-    return "alone" if named or index // 2 % 2 == 0 else "absent"
+    return "alone" if named or int(plan.digest(), 16) % 2 else "absent"
 
 
 def judged(

@@ -29,7 +29,7 @@ from harness.pool import Pool
 from harness.principal import TwinSpec
 from harness.profiles import Profile
 from harness.riskmap import Cell, Pattern, RiskItem, RiskMap
-from harness.rules.interference import RULE
+from harness.rules.interference import RULE, Variant
 from harness.target import Action
 from harness.trace import Trace
 from harness.trials import try_fault
@@ -123,6 +123,9 @@ FAULTS = (*_reference_presence.FAULTS, *_reference_turns.FAULTS)
 
 TENANTS = TwinSpec()
 
+IDLE: tuple[Variant, ...] = ("alone", "others")
+"""B is there in either: what it feels like where it is not has a file of its own."""
+
 TURNED = {"round-ends-with-who-fails": TwinSpec(first="B")}
 """Where A shows it only if its turn comes after B's."""
 
@@ -139,7 +142,7 @@ def of(trace: Trace) -> list[Finding]:
 
 def play(pool: Pool, *steps: Step, overlay: str = "", twins: TwinSpec = TENANTS) -> list[Pair]:
     plan = Plan(twins=twins, steps=steps, overlays=(overlay,) if overlay else ())
-    return next(pairs.play(pool, [plan], FACTS, of))
+    return next(pairs.play(pool, [plan], FACTS, of, variants=IDLE))
 
 
 def test_every_fault_has_a_plan_that_shows_it() -> None:
@@ -182,7 +185,7 @@ def test_what_both_do_hides_what_either_does_to_the_other_until_one_leaves_it_ou
                for said in words for who in "BA"), wait(3))  # fmt: skip
     alike = Plan(steps=steps, overlays=("switched-off-for-all",))
     ways = [alike, pairs.thinned(alike, odd=1), pairs.thinned(alike)]
-    made = [alone for alone, _ in pairs.play(pool, ways, FACTS, of)]
+    made = [alone for alone, _ in pairs.play(pool, ways, FACTS, of, variants=IDLE)]
     assert [pair.result for pair in made] == ["equal", "differs", "equal"]
     plain = [msgspec.structs.replace(way, overlays=()) for way in ways]
     assert {pair.result for both in pairs.play(pool, plain, FACTS, of) for pair in both} == {"equal"}
@@ -355,7 +358,7 @@ def test_a_number_that_the_database_gives_away_again_hides_no_loss(pool: Pool) -
 def test_either_twin_may_be_the_one_whose_turn_comes_first(pool: Pool) -> None:
     locked = msgspec.structs.replace(LOCKED, who="A")
     plan = Plan(before="filled", steps=(locked, wait(330)), overlays=("round-ends-with-who-fails",))
-    alone, _ = next(pairs.play(pool, [pairs.swapped(plan)], FACTS, of))
+    alone, _ = next(pairs.play(pool, [pairs.swapped(plan)], FACTS, of, variants=IDLE))
     assert alone.result == "differs", "A has not what it has when B, who is served before it, does not fail"
     plain = msgspec.structs.replace(pairs.swapped(plan), overlays=())
     assert {pair.result for pair in next(pairs.play(pool, [plain], FACTS, of))} == {"equal"}
