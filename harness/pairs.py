@@ -216,7 +216,7 @@ def _held_against(outcomes: Sequence[Outcome], variants: Sequence[Variant], fact
     findings: list[Finding] | None = None
     pairs = []
     for variant, outcome in zip(variants, outcomes[1:], strict=True):
-        other = _run(outcome, facts)
+        other = _run(started_with(outcome, outcomes[0]), facts)
         if beside is None or other is None:
             lost = outcomes[0] if beside is None else outcome
             pairs.append(Pair(plan=plan, variant=variant, result="lost", outcome=lost))
@@ -273,6 +273,34 @@ def _struck(at: float, trace: Trace, plan: Plan) -> list[tuple[str, str, list[tu
 def _done(trace: Trace, lineage: str, seq: int) -> list[tuple[str, ...]]:
     mine = (access for access in trace.accesses[:seq] if access.lineage == lineage)
     return [(access.sink, access.op, access.surface, access.site.function) for access in mine]
+
+
+def started_with(outcome: Outcome, beside: Outcome) -> Outcome:
+    """`outcome` as if its steps had begun when those of `beside` did: a bot that does something at its start for each
+    whom it knows, one after another, is ready sooner where it knows fewer."""
+    trace = outcome.trace
+    first, model = (
+        min(one.trace.steps, key=lambda record: record.index, default=None) if one.trace is not None else None
+        for one in (outcome, beside)
+    )
+    if trace is None or first is None or model is None or first.started == model.started:
+        return outcome
+    by, since = model.started - first.started, first.first_seq
+
+    def later(time: float) -> float:
+        return round(time + by, 9)
+
+    moved = msgspec.structs.replace(
+        trace,
+        accesses=tuple(
+            a if a.seq < since else msgspec.structs.replace(a, time=later(a.time)) for a in trace.accesses
+        ),
+        steps=tuple(
+            msgspec.structs.replace(r, started=later(r.started), ended=later(r.ended)) for r in trace.steps
+        ),
+        waits=tuple(w if w.seq < since else msgspec.structs.replace(w, time=later(w.time)) for w in trace.waits),
+    )  # fmt: skip
+    return msgspec.structs.replace(outcome, trace=moved)
 
 
 def _run(outcome: Outcome, facts: Facts) -> Run | None:

@@ -95,3 +95,18 @@ def test_where_other_things_of_a_could_be_laid_beside_b_the_pair_is_not_judged(p
         played = cast(Pool, Played([beside, other]))
         [[pair]] = pairs.play(played, [plan], FACTS, lambda trace: judge(trace, FACTS), variants=("absent",))
         assert pair.result == result
+
+
+def test_steps_count_from_the_same_moment_though_the_bot_is_ready_sooner_without_b(pool: Pool) -> None:
+    plan = Plan(steps=(said("A"), said("B"), said("A")))
+    beside, absent = pool.map([plan, pairs.variant_of(plan, "absent")], paired=True)
+    assert beside.trace is not None and absent.trace is not None
+    assert absent.trace.steps[0].started < beside.trace.steps[0].started
+    made = pairs.started_with(absent, beside).trace
+    assert made is not None
+    assert [step.started for step in made.steps] == pytest.approx([step.started for step in beside.trace.steps])
+    boot = made.steps[0].first_seq
+    assert made.accesses[:boot] == absent.trace.accesses[:boot]
+    later = made.steps[0].started - absent.trace.steps[0].started
+    assert made.accesses[-1].time == pytest.approx(absent.trace.accesses[-1].time + later)
+    assert pairs.started_with(beside, beside) is beside
