@@ -14,12 +14,12 @@ from contextvars import Context, ContextVar, copy_context
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
-from harness.flow import FLOW, Flow, identity
-from harness.principal import Label
+from harness.flow import FLOW, IDLE, Flow, identity
+from harness.principal import MISSING, Label
 from harness.recorder import Recorder, current
 from harness.trace import Origin, Site
 
-Kind = Literal["task", "timer", "callback", "executor", "queue"]
+Kind = Literal["task", "timer", "callback", "executor", "thread", "queue"]
 
 
 class Made:
@@ -46,6 +46,23 @@ def begin(context: Context, kind: Kind, what: Any) -> None:
         return
     made = Made(kind, name_of(what), recorder.nearest(), FLOW.get(), context.run(recorder.ambient), ORIGIN.get())
     context.run(ORIGIN.set, made)
+
+
+def handed(kind: Kind, what: Any) -> Made | None:
+    """The link of `what`, which the running code hands to a thread. In which context it will run there is known when it
+    begins (`enter`). None outside a run."""
+    recorder = current()
+    if recorder is None or not recorder.listening or FLOW.get() is IDLE:
+        return None
+    return Made(kind, name_of(what), recorder.nearest(), FLOW.get(), MISSING, ORIGIN.get())
+
+
+def enter(made: Made | None) -> None:
+    """What `made` is of begins, in the context that is current."""
+    ORIGIN.set(made)
+    recorder = current()
+    if made is not None and recorder is not None:
+        made.ambient = recorder.ambient()
 
 
 def own(context: Context | None, kind: Kind, callback: Any) -> Context | None:

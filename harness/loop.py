@@ -33,6 +33,7 @@ from harness.plan import Deviation
 from harness.seclusion import Secluded
 from harness.tape import NO_ENTRY, Arrival, ReadyQueue, Tape, TimedArrival, Timer, Wait, caller_site, coroutine_site
 from harness.trace import Begun
+from harness.workers import Workers
 
 T = TypeVar("T")
 
@@ -95,6 +96,7 @@ class IsolationLoop(Secluded):
         self.clock.show()
         self.callbacks = 0
         self._timers = 0
+        self._workers = Workers()
         self.refused: list[str] = []
         self._tape: Tape | None = None
         self._queue: ReadyQueue | None = None
@@ -274,7 +276,7 @@ class IsolationLoop(Secluded):
         return timer
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
-        """Run `func` later on this thread, in an empty context that knows only the actor; `executor` is not used.
+        """Run `func` later on this thread, in the context of a worker of `executor`, which is not used otherwise.
 
         While it runs there is no running loop, as in a worker thread. A function that waits there for a coroutine
         of this loop (``run_coroutine_threadsafe(...).result()``) would wait for ever, because it is the same thread.
@@ -283,24 +285,17 @@ class IsolationLoop(Secluded):
         if executor is None:
             self._check_default_executor()
         future: asyncio.Future[T] = self.create_future()
-        flow = FLOW.get()
-        context = Context()
-        if flow is not IDLE:
-            context.run(FLOW.set, flow)
-            descent.begin(context, "executor", func)
-        wait = self._begin(context, self._site()) if self._tape is not None else None
-        self._arrive(None, self._job, (future, func, args, context, wait), copy_context())
+        wait = self._begin(None, self._site()) if self._tape is not None else None
+        self._arrive(None, self._job, (future, self._workers.job(executor, func), args, wait), copy_context())
         return future
 
-    def _job(
-        self, future: asyncio.Future[Any], func: Callable[..., Any], args: Any, context: Context, wait: Wait | None
-    ) -> None:
+    def _job(self, future: asyncio.Future[Any], job: Callable[..., Any], args: Any, wait: Wait | None) -> None:
         if future.cancelled():
             return
         outcome: tuple[Any, BaseException | None]
         events._set_running_loop(None)
         try:
-            outcome = context.run(func, *args), None
+            outcome = job(*args), None
         except BaseException as exc:  # as a worker thread does: whatever it is, the awaiting task gets it
             outcome = None, translated(exc)
         finally:

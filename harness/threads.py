@@ -1,7 +1,8 @@
 """Threads: a run has one. Any other the bot starts is reported, unless the target declares it.
 
 A thread runs when the operating system likes, so nothing it does can be replayed. It is still started: the harness
-watches, it does not break the bot. Calls from such a thread into the loop are taken and reported as well.
+watches, it does not break the bot. What it does counts as done for whoever started it, and a pool's job for whoever
+handed it over. Calls from such a thread into the loop are taken and reported as well.
 """
 
 from __future__ import annotations
@@ -9,15 +10,20 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from types import FrameType
 from typing import Any
+
+from harness import workers
+from harness.flow import FLOW, IDLE
 
 Report = Callable[[str, str], None]
 """Called with the thread's name and where it was started (``file:line function``)."""
 
 _MACHINERY = ("threading", "concurrent.futures", "asyncio", "harness.threads", "harness.loop")
 _real_start = threading.Thread.start
+_real_submit = ThreadPoolExecutor.submit
 
 
 class _Watch:
@@ -44,6 +50,7 @@ def install(report: Report, declared: Sequence[str] = ()) -> None:
     global _watch
     _watch = _Watch(report, declared)
     threading.Thread.start = _start  # type: ignore[method-assign]
+    ThreadPoolExecutor.submit = _submit  # type: ignore[assignment, method-assign]
 
 
 def uninstall() -> None:
@@ -51,6 +58,7 @@ def uninstall() -> None:
     global _watch
     _watch = None
     threading.Thread.start = _real_start  # type: ignore[method-assign]
+    ThreadPoolExecutor.submit = _real_submit  # type: ignore[method-assign]
 
 
 def foreign_call(what: str) -> None:
@@ -62,7 +70,15 @@ def foreign_call(what: str) -> None:
 def _start(self: threading.Thread, *args: Any, **kwargs: Any) -> None:
     if _watch is not None:
         _watch.tell(self.name, _where())
+        flow = FLOW.get()
+        if flow is not IDLE:
+            self.run = workers.carried("thread", self.run, getattr(self, "_target", None))  # type: ignore[method-assign]
     _real_start(self, *args, **kwargs)
+
+
+def _submit(self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    # Its thread descends from whoever needed the first; the job is the business of whoever hands it over.
+    return _real_submit(self, workers.carried("executor", fn), *args, **kwargs)
 
 
 def _where() -> str:

@@ -48,6 +48,21 @@ def test_what_a_job_sets_does_not_reach_its_caller(loop: IsolationLoop) -> None:
     assert run_as_a(loop, body()) == "none"
 
 
+def test_a_worker_keeps_what_a_job_left_set_in_it_whoever_comes_next(loop: IsolationLoop) -> None:
+    def take() -> tuple[str, Any]:
+        found = TENANT.get()
+        TENANT.set(f"left by {FLOW.get().actor}")
+        return found, FLOW.get().actor
+
+    async def body(other: Any) -> tuple[Any, ...]:
+        return await loop.run_in_executor(None, take), await loop.run_in_executor(other, take)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        assert run_as_a(loop, body(pool)) == (("none", "A"), ("none", "A"))
+        b = Flow("B.1", step=1, actor="B", entry="api")
+        assert loop.run_until_complete(loop.spawn(body(pool), b, "b")) == (("left by A", "B"), ("left by A", "B"))
+
+
 def test_a_job_runs_later_and_on_this_thread(loop: IsolationLoop) -> None:
     order: list[Any] = []
 

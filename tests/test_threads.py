@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
+from typing import TypeVar
 
+import msgspec
 import pytest
 
 from harness import threads
+from harness.flow import FLOW, IDLE, Flow
 
+T = TypeVar("T")
 Reports = list[tuple[str, str]]
 
 
@@ -66,3 +71,39 @@ def test_after_uninstalling_nothing_is_reported(reports: Reports) -> None:
     threads.uninstall()
     assert start_one("stray")
     assert reports == []
+
+
+A, B = (Flow(f"{who}.0", step=0, actor=who, entry="api") for who in "AB")
+
+
+def acting(flow: Flow, call: Callable[[], T]) -> T:
+    context = copy_context()
+    context.run(FLOW.set, flow)
+    return context.run(call)
+
+
+def test_what_a_thread_does_is_done_for_whoever_started_it(reports: Reports) -> None:
+    found: list[Flow] = []
+
+    def start() -> None:
+        thread = threading.Thread(target=lambda: found.append(FLOW.get()))
+        thread.start()
+        thread.join()
+
+    acting(A, start)
+    start()
+    assert found == [msgspec.structs.replace(A, depth=1), IDLE]
+
+
+def test_a_pools_job_is_done_for_whoever_handed_it_over_in_the_context_of_its_worker(reports: Reports) -> None:
+    left: ContextVar[str] = ContextVar("left", default="nothing")
+
+    def job() -> tuple[str | None, str]:
+        before = left.get()
+        left.set(f"left by {FLOW.get().actor}")
+        return FLOW.get().actor, before
+
+    with ThreadPoolExecutor(1) as pool:
+        told = [acting(flow, lambda: pool.submit(job).result()) for flow in (A, B)]
+        assert pool.submit(job).result() == (None, "left by B")
+    assert told == [("A", "nothing"), ("B", "left by A")]
