@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness import impostors
 from harness.choices import cut_short
+from harness.drawing import of_the_seed_alone
 from harness.following import Following
 from harness.plan import EMPTY, Plan, Step
 from harness.principal import BYSTANDER, TwinSpec
@@ -179,7 +180,8 @@ def _batch(
     def collect(plan: Plan) -> None:
         made.append(plan)
 
-    collect()
+    with of_the_seed_alone():
+        collect()
     return made
 
 
