@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,10 @@ from harness.principal import Label, Principal
 
 SOON = 86_400.0
 """Seconds ahead of now that an argument for the end of a period of time gets."""
+
+
+SEARCHED = re.compile(r"(^|_)(search|query|q|keywords?|terms?|needle|contains|pattern)$")
+"""Names of parameters that take what one looks for."""
 
 
 def belongs(module: str, packages: Sequence[str]) -> bool:
@@ -85,6 +90,9 @@ class Chooser:
             value = self._owned(parameter.name, kind)
             if value is not None:
                 return [value] if many else value
+        if kind is str and not many and self._pick % 2 and SEARCHED.search(parameter.name.lower()):
+            # The other may look for it as well: a search that forgets whose rows it goes through finds the other's.
+            return self._who.user if self._pick % 4 == 1 else self._who.chat
         if not parameter.required:
             raise _LeftOut
         value = self._made(parameter.name, kind)

@@ -63,6 +63,15 @@ def test_the_rest_comes_from_type_hints() -> None:
     assert not crossed
 
 
+def test_a_search_is_for_what_the_other_may_look_for_as_well() -> None:
+    search, needed = Parameter("search", str | None, False), Parameter("query", str, True)
+    assert TWINS.a.user == TWINS.b.user
+    assert choose("A", 0, search) == ({}, False), "without one there is the whole list"
+    assert choose("A", 1, search, needed) == ({"search": TWINS.a.user, "query": TWINS.a.user}, False)
+    assert choose("A", 3, search) == ({"search": TWINS.a.chat}, False)
+    assert choose("A", 1, Parameter("research_note", str | None, False)) == ({}, False)
+
+
 def test_nothing_is_called_without_an_object_it_needs() -> None:
     with pytest.raises(Unmet, match="no Store of A is in memory"):
         choose("A", 0, Parameter("store", Store, True))
