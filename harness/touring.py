@@ -74,7 +74,9 @@ def tour(
     for index, action in enumerate(actions):
         if (action.entry, action.name) == ("world", "fail"):
             failing += _failing(
-                action, [a for a in actions if warm and a.entry == warm.entry and a.principal and _right(a)]
+                action,
+                [a for a in actions if warm and a.entry == warm.entry and a.principal and _right(a)],
+                _shows(calls),
             )
             continue
         for dimension, made in apart.items():
@@ -224,10 +226,16 @@ DEPTHS = 3
 """How deep into a message each kind of failure is tried by the tour: at so many of the action's choices of ``nth``."""
 
 
-def _failing(action: Action, talks: Sequence[Action]) -> Iterator[Plan]:
+def _shows(calls: Sequence[Action]) -> list[Action]:
+    """Routes that only show, and show without being asked for anything of anybody's: a state, a list, what failed."""
+    return [call for call in calls if call.name.startswith("GET ") and "other" not in call.payload.get("ids", ())]
+
+
+def _failing(action: Action, talks: Sequence[Action], looks: Sequence[Action] = ()) -> Iterator[Plan]:
     """Every kind of failure in the midst of what both twins send (`talks`): in one's own flow when the caches are
     warm, in anybody's when they are cold, as an outage that lasts through messages of every kind, and as the second
-    and then the first of what there is of that kind going down for good."""
+    and then the first of what there is of that kind going down for good. After those in one's own flow the other
+    makes the calls `looks`: what a bot keeps of a failure it may show to anybody."""
     if not talks:
         return
     depths = list(action.payload["nth"])
@@ -260,6 +268,10 @@ def _failing(action: Action, talks: Sequence[Action]) -> Iterator[Plan]:
                 who = order[0] if own else None
                 # What is down for good is given up after a few tries, with waits in between.
                 steps += [Step(entry="world", action="fail", who=who, payload=payload), *talk, cold if one else pause]
+            if own:
+                asked = {"ids": "own", "pick": 0}
+                steps += [Step(entry=look.entry, action=look.name, who=order[1], payload=asked) for look in looks]
+                steps.append(pause)
             spec = TwinSpec(dimension=dimension, pictures=pictures, seed=turn % TWIN_SEEDS)
             yield Plan(seed=turn, twins=spec, steps=tuple(steps))
 
