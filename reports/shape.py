@@ -74,8 +74,8 @@ class ItemReport(msgspec.Struct, frozen=True, kw_only=True):
 
 class ProvenanceReport(msgspec.Struct, frozen=True, kw_only=True):
     """One link of how code came to run without its context, or in another's: what was made (`kind` step, start, task,
-    timer, callback, executor, queue, access, violation), by whom (`-`: the bot itself), under which context; `parted`
-    where that ceased to be the flow's."""
+    timer, callback, executor, thread, queue, access, violation), by whom (`-`: the bot itself), under which context;
+    `parted` where that ceased to be the flow's."""
 
     kind: str
     who: str
