@@ -107,7 +107,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """What running code descends from: a ``task``, ``timer``, ``callback``, ``executor`` job, ``thread`` or ``queue``
     item `what`, made at `site` in the flow `lineage` of step `step` by `actor`, with the context `ambient` to run in
-    (of a queued item: that of whoever put it). `parent` indexes `Trace.origins` (-1: the step's or the boot's own task).
+    (of a queued item: its giver's). `parent` indexes `Trace.origins` (-1: the step's or the boot's own task).
     """
 
     kind: str
