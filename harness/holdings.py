@@ -3,6 +3,7 @@ one of a pair."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sqlite3
@@ -26,7 +27,7 @@ LONGEST = 1 << 20
 class Holding(msgspec.Struct, frozen=True, array_like=True):
     """A row (`surface` its table, `key` its primary key as accesses name it) or a file (`surface` and `key` its path
     below the private folder), with its content. A row's content is ``column=value`` by column, without the number that
-    the database gave it and without the rows' numbers that it refers to."""
+    the database gave it and without the rows' numbers that it refers to, in a column or as a list in a text."""
 
     sink: str
     surface: str
@@ -77,16 +78,30 @@ def _rows(target: Target, twins: Twins, folder: Path, label: Label) -> Iterator[
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0)
         try:
             names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
+            own = [set(map(int, _own_rows(connection, table, owners, twins, label))) for (table,) in names]
             for (table,) in names:
-                yield from _of_table(connection, table, owners, twins, label)
+                yield from _of_table(connection, table, owners, twins, label, [some for some in own if some])
         except sqlite3.Error:
             continue  # torn by an injected failure: there is nothing to hold
         finally:
             connection.close()
 
 
-def _of_table(
+def _own_rows(
     connection: sqlite3.Connection, table: str, owners: dict[str, str], twins: Twins, label: Label
+) -> Iterator[str]:
+    """The numbers of that twin's rows in a table that numbers its rows."""
+    if _own_number(connection, table):
+        yield from (holding.key for holding in _of_table(connection, table, owners, twins, label, ()))
+
+
+def _of_table(
+    connection: sqlite3.Connection,
+    table: str,
+    owners: dict[str, str],
+    twins: Twins,
+    label: Label,
+    own: Sequence[set[int]],
 ) -> Iterator[Holding]:
     quoted = '"' + table.replace('"', '""') + '"'
     described = connection.execute(f"PRAGMA table_info({quoted})").fetchall()
@@ -101,8 +116,20 @@ def _of_table(
         identity = {field: None if row[index] is None else str(row[index]) for index, field in owned}
         if twins.label_of(identity) != label:
             continue
-        kept = [f"{column}={value!r}" for column, value in zip(columns, row, strict=False) if column not in numbers]
+        told = zip(columns, row, strict=False)
+        kept = [f"{column}={_shown(value, own)}" for column, value in told if column not in numbers]
         yield Holding("row", table, ",".join(map(str, row[len(columns) :])), "\n".join(kept))
+
+
+def _shown(value: object, own: Sequence[set[int]]) -> str:
+    """A value as text. Of a list of numbers that are those of the twin's own rows of one table (`own`), as a bot keeps
+    what it made use of, only how many there are: a database counts rows over all owners."""
+    if isinstance(value, str) and value.startswith("["):
+        with contextlib.suppress(msgspec.DecodeError):
+            listed = msgspec.json.decode(value, type=list[int])
+            if listed and any(some.issuperset(listed) for some in own):
+                return f"{len(listed)} own rows"
+    return repr(value)
 
 
 def _row_numbers(connection: sqlite3.Connection, table: str) -> Iterator[str]:

@@ -143,7 +143,8 @@ def _order(beside: Sequence[Observation], other: Sequence[Observation]) -> Diffe
 
 
 def moves(beside: Evidence, other: Evidence) -> list[Move]:
-    """What A's flows did in both runs at different times, however that came: B kept a queue or a lock busy."""
+    """What A's flows did in both runs at different times, however that came: B kept a queue or a lock busy. What comes
+    before the first step does not count: the runs are held against each other from there on (`harness.pairs`)."""
     mine, theirs = _times(beside), _times(other)
     found = []
     for place in mine.keys() & theirs.keys():
@@ -196,8 +197,10 @@ def _numbered(doings: Doings) -> dict[tuple[int, tuple[str, ...], int], Access]:
 
 def _times(evidence: Evidence) -> Doings:
     found: Doings = defaultdict(list)
+    # In which order a bot serves whom it knows at its start hangs on how many there are.
+    began = min((record.first_seq for record in evidence.trace.steps), default=0)
     for access in evidence.trace.accesses:
-        if access.sink in UNTIMED:
+        if access.sink in UNTIMED or access.seq < began:
             continue
         if access.step != -2 and access.detail.get("observed") != "between" and acts_for(evidence, access) == "A":
             # A worker that both share descends from whoever came first.
