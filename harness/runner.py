@@ -389,10 +389,6 @@ class _Run:
                     )
 
 
-def _cancels(step: Step) -> bool:
-    return step.entry == "world" and step.action == "cancel"
-
-
 def _where(error: BaseException) -> str:
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not fnmatch.fnmatch(f.filename, "*/asyncio/*")]
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
