@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,6 +35,10 @@ def pictures(monkeypatch: pytest.MonkeyPatch, acting: list[str], fails: bool = F
         _cleanup_invalid_descriptions = staticmethod(clear)
         _cleanup_emoji_from_image_descriptions = staticmethod(lambda: None)
 
+        def __init__(self) -> None:
+            with contextlib.suppress(RuntimeError):
+                self._cleanup_invalid_descriptions()
+
         async def process_image(self, picture: str) -> str:
             return f"{picture} after {len(cleared)}"
 
@@ -49,6 +54,7 @@ def test_pictures_that_say_nothing_are_cleared_away_once_for_each_before_it_send
     kind, cleared = pictures(monkeypatch, acting)
     BY_NAME["fix-image-cleanup"].apply(Patcher())
     manager = kind()
+    assert cleared == [], "whoever has it made sends no picture yet"
     for acting[0] in ("one", "other", "one"):
         told = asyncio.run(manager.process_image("sun"))
         assert told == asyncio.run(manager.get_emoji_description("sun"))
