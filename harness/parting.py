@@ -17,8 +17,8 @@ RULES = ("context-missing", "context-mismatch")
 
 _MADE = {
     "task": "task {} is created", "timer": "timer {} is set", "callback": "callback {} is handed to the loop",
-    "executor": "{} is handed to an executor, which inherits no context",
-    "thread": "a thread is started on {}, which inherits no context", "queue": "a {} is put into the queue",
+    "executor": "{}, which takes no context along, is handed to an executor",
+    "thread": "a thread on {}, which takes no context along, is started", "queue": "a {} is put into the queue",
 }  # fmt: skip
 
 

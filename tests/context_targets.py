@@ -102,6 +102,17 @@ class ExecutorTarget(AskingTarget):
         await asyncio.get_running_loop().run_in_executor(None, self.ask, text)
 
 
+class KeepingTarget(AskingTarget):
+    """Asks in an executor, whose worker takes on the context of its first job and never another."""
+
+    async def said(self, text: str) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, self.work, CONTEXT.get(), text)
+
+    def work(self, tenant: str, text: str) -> None:
+        CONTEXT.set(CONTEXT.get() or tenant)
+        self.ask(text)
+
+
 class GlobalTarget(AskingTarget):
     """Keeps the tenant in a field that the next caller overwrites while the first one waits."""
 

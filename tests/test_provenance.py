@@ -39,7 +39,12 @@ def found(name: str, rule: str = "context-missing", who: str = "A") -> tuple[Pro
         ("SpawningTarget", "task", "task SpawningTarget.work is created by A's step 0, under no context", "said"),
         ("TimerTarget", "timer", "timer AskingTarget.ask is set by A's step 0, under no context", "said"),
         ("CallbackTarget", "callback", "callback AskingTarget.ask is handed to the loop by A's step 0", "said"),
-        ("ExecutorTarget", "executor", "AskingTarget.ask is handed to an executor, which inherits no context", "said"),
+        (
+            "ExecutorTarget",
+            "executor",
+            "AskingTarget.ask, which takes no context along, is handed to an executor",
+            "said",
+        ),
     ],
 )
 def test_what_was_made_without_the_context_is_where_they_part(name: str, kind: str, text: str, function: str) -> None:
@@ -50,6 +55,13 @@ def test_what_was_made_without_the_context_is_where_they_part(name: str, kind: s
     assert parted[0].text.startswith(text) and parted[0].text.endswith("here flow and context part")
     assert (parted[0].who, parted[0].context) == ("A", "-")
     assert parted[0].site.file == "context_targets.py" and parted[0].site.function == f"{name}.{function}"
+
+
+def test_a_worker_that_kept_another_s_context_is_where_they_part() -> None:
+    links = found("KeepingTarget", "context-mismatch")
+    assert [(link.kind, link.who, link.context, link.parted) for link in links] == [
+        ("step", "B", "-", False), ("executor", "B", "A", True), ("violation", "B", "A", False),
+    ]  # fmt: skip
 
 
 def test_a_queue_s_item_belongs_to_who_put_it_and_not_to_the_bot_s_own_worker() -> None:
