@@ -13,9 +13,9 @@ import pytest
 from fixtures.reference_bot import config, store
 from fixtures.reference_bot.accounts import Refused
 from fixtures.reference_bot.activity import AWAKE_SECONDS
-from fixtures.reference_bot.identity import Identity, IdentityMissing, acting
+from fixtures.reference_bot.identity import Identity, IdentityMissing, acting, current
 from fixtures.reference_bot.streams import streams
-from fixtures.reference_bot.tasks import NobodyAwake, manager
+from fixtures.reference_bot.tasks import NobodyAwake, TaskManager, Timed, manager
 from fixtures.targets import reference_model
 from fixtures.targets.reference import ReferenceTarget
 from harness.principal import Principal, Twins, TwinSpec
@@ -238,6 +238,28 @@ def test_one_tenants_failing_task_does_not_keep_the_other_from_its_turn(tmp_path
             (config.storage.agent_folder(me) / "config.json").write_text("{", "utf-8")
             config.settings.reload()
         assert await manager.tick("statistics") == 1
+
+    play(tmp_path, body)
+
+
+def test_who_takes_long_at_a_task_keeps_the_other_from_no_turn(tmp_path: Path) -> None:
+    async def body(target: ReferenceTarget, twins: Twins, ear: Ear) -> None:
+        turns: list[Identity] = []
+        again = asyncio.Event()
+
+        async def call() -> None:
+            turns.append(current())
+            if current() == owned(twins.a):
+                await asyncio.Event().wait()
+            elif turns.count(owned(twins.b)) == 3:
+                again.set()
+
+        timers = TaskManager()
+        timers.add(Timed("long", 0.0, call))
+        timers.start()
+        await asyncio.wait_for(again.wait(), 30)
+        await timers.stop()
+        assert turns.count(owned(twins.a)) == 1
 
     play(tmp_path, body)
 
