@@ -99,7 +99,7 @@ class Chooser:
         return [value] if many else value
 
     def _owned(self, name: str, kind: Any) -> Any:
-        values = [_as(value, kind) for value in self._harvest.values(name, self._owner, self._call)]
+        values = [_as(value, kind) for value in self._harvest.values(name, self._owner, self._call, to=self._who.label)]
         theirs: list[Any] = []
         if self._owner != self._who.label:
             own = {_as(value, kind) for value in self._harvest.values(name, self._who.label, self._call)}

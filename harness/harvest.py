@@ -81,11 +81,13 @@ class Harvest:
         self._returned: dict[Label, dict[str, dict[Any, None]]] = {"A": {}, "B": {}}
         self._lent: dict[Label, set[tuple[str, str]]] = {"A": set(), "B": set()}
 
-    def values(self, name: str, label: Label, call: str = "") -> list[Any]:
-        """Scalars that `label` owns and that a parameter of that name of `call` may take, in a stable order.
+    def values(self, name: str, label: Label, call: str = "", *, to: Label | None = None) -> list[Any]:
+        """Scalars that `label` owns and that a parameter of that name of `call` may take, in a stable order. They are
+        handed `to` whoever calls: `label`, where nobody else is named.
 
-        Left out are values that show a canary, for nobody could have guessed them, and who is given them does not leak
-        them; and what `label` was lent of the other's before: that it stands in `label`'s rows now makes it no own one.
+        Left out are values that show a canary of anybody but the caller, for nobody could have guessed them, and who is
+        given them does not leak them; and what `label` was lent of the other's before: that it stands in `label`'s rows
+        now makes it no own one. What of `label`'s is handed to `label` does not hang on what the other has.
         """
         found: dict[Any, None] = {}
         wanted_names = _spellings(name)
@@ -103,10 +105,11 @@ class Harvest:
             own = _identity(self._twins.of(label), name)
             if own:
                 found.setdefault(own)
-        lent = self._lent[label]
+        lent, caller = self._lent[label], to or label
         return [
             value for value in found
-            if not lent.intersection(_marked(name, value)) and not self._scanner.scan(str(value))
+            if not lent.intersection(_marked(name, value))
+            and all(mark.label == caller for mark in self._scanner.scan(str(value)))
         ][:VALUES]  # fmt: skip
 
     def lend(self, label: Label, name: str, value: Any) -> None:
@@ -153,27 +156,29 @@ class Harvest:
 
     def _rows(self, names: tuple[str, ...], label: Label) -> Iterator[Any]:
         who = self._twins.of(label)
+        other = self._twins.of("B" if label == "A" else "A")
         for path in self._databases():
             try:
                 connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0)
             except sqlite3.Error:
                 continue
             try:
-                yield from self._of_database(path, connection, names, who)
+                yield from self._of_database(path, connection, names, who, other)
             except sqlite3.Error:
                 continue  # locked by a transaction under way, or torn by an injected failure: there is nothing to take
             finally:
                 connection.close()
 
     def _of_database(
-        self, path: Path, connection: sqlite3.Connection, names: tuple[str, ...], who: Principal
+        self, path: Path, connection: sqlite3.Connection, names: tuple[str, ...], who: Principal, other: Principal
     ) -> Iterator[Any]:
         if path not in self._schema:
             self._schema[path] = _schema(connection)
         ranked: list[tuple[int, str, str, str]] = []
         for table, columns in self._schema[path].items():
             owners = [(c, self._facts.owner_columns[c]) for c in columns if c in self._facts.owner_columns]
-            if not owners:
+            # Where all of them read the same for both, a row of the other's would pass for one's own.
+            if all(getattr(who, field) == getattr(other, field) for _, field in owners):
                 continue
             where = " AND ".join(f'"{column}" = ?' for column, _ in owners)
             for column in columns:

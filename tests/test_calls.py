@@ -32,7 +32,7 @@ class Store:
 
     OWNED = {"A": {"stream_id": ["a1", "a2", "both"], "count": [3]}, "B": {"stream_id": ["both", "b1"], "count": [4]}}
 
-    def values(self, name: str, label: str, call: str = "") -> list[Any]:
+    def values(self, name: str, label: str, call: str = "", to: str | None = None) -> list[Any]:
         return self.OWNED[label].get(name.removesuffix("s"), [])
 
     def objects(self, kind: type, label: str) -> list[Any]:

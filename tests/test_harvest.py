@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from harness.harvest import Harvest
@@ -57,3 +58,26 @@ def test_a_number_whose_name_speaks_of_no_table_is_any_row_of_ones_own(tmp_path:
     assert harvest.values("history_id", "A") == [5]
     sure = Harvest(tmp_path, FACTS, TWINS, TokenScanner(TWINS), lambda path: None, guess=False)
     assert sure.values("phrase_id", "A") == [] and sure.values("history_id", "A") == [5]
+
+
+def test_rows_whose_owner_columns_read_the_same_for_both_are_nobodys(tmp_path: Path) -> None:
+    facts = msgspec.structs.replace(FACTS, owner_columns={"tenant_id": "tenant", "agent_id": "agent"})
+    assert TWINS.a.agent == TWINS.b.agent
+    with sqlite3.connect(tmp_path / "bot.db") as database:
+        database.execute("CREATE TABLE agent_settings (settings_id TEXT, agent_id TEXT)")
+        database.execute("CREATE TABLE streams (settings_id TEXT, agent_id TEXT, tenant_id TEXT)")
+        for who in (TWINS.a, TWINS.b):
+            database.execute("INSERT INTO agent_settings VALUES (?, ?)", (f"of the agents of {who.tenant}", who.agent))
+            database.execute("INSERT INTO streams VALUES (?, ?, ?)", (f"of {who.tenant}", who.agent, who.tenant))
+    harvest = Harvest(tmp_path, facts, TWINS, TokenScanner(TWINS), lambda path: None)
+    assert harvest.values("settings_id", "A") == ["of tenant_A"] and harvest.values("settings_id", "B") == [
+        "of tenant_B"
+    ]
+
+
+def test_what_shows_a_canary_is_handed_to_its_owner_alone(tmp_path: Path) -> None:
+    harvest = Harvest(tmp_path, FACTS, TWINS, TokenScanner(TWINS), lambda path: None)
+    harvest.returned("B", {"file": TWINS.b.secrets["message"], "name": TWINS.a.secrets["message"]})
+    assert harvest.values("file", "B") == [TWINS.b.secrets["message"]]
+    assert harvest.values("file", "B", to="A") == []
+    assert harvest.values("name", "B") == [], "what leaked is not handed back as one's own"
