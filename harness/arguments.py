@@ -21,6 +21,14 @@ SOON = 86_400.0
 SEARCHED = re.compile(r"(^|_)(search|query|q|keywords?|terms?|needle|contains|pattern)$")
 """Names of parameters that take what one looks for."""
 
+PAGED = re.compile(r"(^|_)(page|page_no|page_num|offset|skip)$")
+"""Names of parameters that say where to go on in what is shown in parts."""
+
+SIZED = re.compile(r"(^|_)(page_size|per_page|limit|size|count)$")
+"""Names of parameters that say how much of it to show."""
+
+OFFSET = re.compile(r"(^|_)(offset|skip)$")
+
 
 def belongs(module: str, packages: Sequence[str]) -> bool:
     """Whether a module is one of these packages or inside one."""
@@ -47,6 +55,11 @@ class Parameter(msgspec.Struct, frozen=True):
             return any(p.takes for p in fields_of(kind))
         return wanted(self.name) and kind in (None, Any, str, int)
 
+    @property
+    def pages(self) -> bool:
+        """Whether it says where to go on in what is shown in parts."""
+        return _inner(self.hint) is int and PAGED.search(self.name.lower()) is not None
+
     def made_by(self, packages: Sequence[str]) -> bool:
         """Whether it is an object, or a list of objects, of the bot's own classes."""
         inner = _inner(self.hint)
@@ -57,11 +70,12 @@ class Parameter(msgspec.Struct, frozen=True):
 
 class Chooser:
     """Chooses arguments for one call. `owner` is whose things are handed over, `who` calls; `pick` numbers the choice
-    where there are several; `crossed` is true once something that only the owner has was handed over."""
+    where there are several; on a `page` after the first one thing is shown at a time. `crossed` is true once something
+    that only the owner has was handed over."""
 
     def __init__(
         self, harvest: Harvest, who: Principal, owner: Label, pick: int, packages: Sequence[str], now: float,
-        call: str = "",
+        call: str = "", page: int = 1,
     ) -> None:  # fmt: skip
         self._harvest = harvest
         self._who = who
@@ -70,6 +84,7 @@ class Chooser:
         self._packages = tuple(packages)
         self._now = now
         self._call = call
+        self._page = page
         self.crossed = False
 
     def arguments(self, parameters: Sequence[Parameter]) -> dict[str, Any]:
@@ -93,6 +108,11 @@ class Chooser:
         if kind is str and not many and self._pick % 2 and SEARCHED.search(parameter.name.lower()):
             # The other may look for it as well: a search that forgets whose rows it goes through finds the other's.
             return self._who.user if self._pick % 4 == 1 else self._who.chat
+        if self._page > 1 and kind is int and not many:
+            if parameter.pages:
+                return self._page - 1 if OFFSET.search(parameter.name.lower()) else self._page
+            if SIZED.search(parameter.name.lower()):
+                return 1
         if not parameter.required:
             raise _LeftOut
         value = self._made(parameter.name, kind)

@@ -46,13 +46,16 @@ class Call(msgspec.Struct, frozen=True):
     where: dict[str, str] = {}
 
     def action(self, packages: Sequence[str]) -> Action:
-        """The call as an action of plans. `ids` is whose things are handed over, `pick` which, `context` whose the
-        bot's context is: none only where no object of the bot is handed over, for to look at that is no offence."""
+        """The call as an action of plans. `ids` is whose things are handed over, `pick` which, `page` which part is
+        asked for of what is shown in parts, `context` whose the bot's context is: none only where no object of the bot
+        is handed over, for to look at that is no offence."""
         classes = any(typing.get_origin(parameter.hint) is type for parameter in self.parameters)
         payload: dict[str, Any] = {"ids": [OWN], "pick": list(range(24 if classes else 4))}
         wrong: dict[str, Any] = {}
         if any(parameter.takes for parameter in self.parameters):
             payload["ids"] = [OWN, OTHER, OTHER]
+        if any(parameter.pages for parameter in self.parameters):
+            payload["page"] = [1, 1, 1, 2]
         if self.holder is not None and not self.needs_objects(packages):
             payload["context"] = [OWN, OWN, OWN, "none"]
             wrong = {"context": ["none"]}
@@ -77,7 +80,8 @@ class Call(msgspec.Struct, frozen=True):
         """Arguments for this step and whether something of the other's is among them. Raises Unmet."""
         cross = payload.get("ids", OWN) == OTHER
         owner = who.label if not cross else ("B" if who.label == "A" else "A")
-        chooser = Chooser(harvest, who, owner, int(payload.get("pick", 0)), packages, time.time(), self.name)
+        pick, page = int(payload.get("pick", 0)), int(payload.get("page", 1))
+        chooser = Chooser(harvest, who, owner, pick, packages, time.time(), self.name, page)
         chosen = chooser.arguments(self.parameters)
         if cross and not chooser.crossed:
             raise Unmet("there is nothing of the other's that one does not have oneself")

@@ -189,9 +189,11 @@ def calls_tour(actions: Sequence[Action], calls: Sequence[Action], states: Seque
             ]
             steps.append(Step(entry="world", action="advance", payload={"seconds": 10}, join=True))
             for call in together:
-                picks = [{"ids": "own", "pick": 0}, {"ids": "own", "pick": 1}]
+                picks: list[dict[str, Any]] = [{"ids": "own", "pick": 0}, {"ids": "own", "pick": 1}]
                 if "other" in call.payload["ids"]:
                     picks += [{"ids": "other", "pick": 0}, {"ids": "other", "pick": 1}]
+                if "page" in call.payload:
+                    picks.append({"ids": "own", "pick": 0, "page": 2})
                 if call.takes:
                     picks.reverse()  # what one has taken away oneself the other cannot ask for
                 tries = [{**pick, "context": "own"} if "context" in call.payload else pick for pick in picks]

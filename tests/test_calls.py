@@ -42,8 +42,8 @@ class Store:
         """Nobody asks twice here."""
 
 
-def choose(owner: str, pick: int, *parameters: Parameter) -> tuple[dict[str, Any], bool]:
-    chooser = Chooser(Store(), TWINS.a, owner, pick, ("tests",), 1000.0)  # type: ignore[arg-type]
+def choose(owner: str, pick: int, *parameters: Parameter, page: int = 1) -> tuple[dict[str, Any], bool]:
+    chooser = Chooser(Store(), TWINS.a, owner, pick, ("tests",), 1000.0, page=page)  # type: ignore[arg-type]
     return chooser.arguments(parameters), chooser.crossed
 
 
@@ -72,6 +72,15 @@ def test_a_search_is_for_what_the_other_may_look_for_as_well() -> None:
     assert choose("A", 1, Parameter("research_note", str | None, False)) == ({}, False)
 
 
+def test_what_is_shown_in_parts_is_gone_on_with_one_by_one() -> None:
+    paged = Parameter("page", int, False), Parameter("page_size", int, False)
+    skipping = Parameter("limit", int, True), Parameter("skip", int | None, False)
+    assert choose("A", 0, *paged) == ({}, False), "the first part is as large as the bot has it"
+    assert choose("A", 0, *paged, page=2) == ({"page": 2, "page_size": 1}, False)
+    assert choose("A", 0, *skipping, page=2) == ({"limit": 1, "skip": 1}, False)
+    assert choose("A", 0, Parameter("page", str | None, False), page=2) == ({}, False), "a name of a page is no number"
+
+
 def test_nothing_is_called_without_an_object_it_needs() -> None:
     with pytest.raises(Unmet, match="no Store of A is in memory"):
         choose("A", 0, Parameter("store", Store, True))
@@ -88,6 +97,7 @@ def test_functions_and_routes_are_found(pool: Pool) -> None:
     assert calls["plugin", "MessageStore.recent"].payload["ids"] == ["own", "other", "other"]
     assert calls["webui", "GET /history"].call
     assert "context" not in calls["webui", "GET /history"].payload
+    assert 2 in calls["webui", "GET /history"].payload["page"] and "page" not in calls["webui", "GET /emoji"].payload
     assert not any(name.endswith(".forget") for _, name in calls), "the target asked to avoid it"
     assert ("plugin", "StreamManager._fetch") not in calls
 
@@ -136,6 +146,8 @@ def test_the_tour_makes_every_call_own_and_crossed_by_both(pool: Pool) -> None:
         for who in ("A", "B"):
             for ids in set(call.payload["ids"]):
                 assert (call.entry, call.name, who, ids) in made
+    paged = {(s.action, s.who) for plan in plans for s in plan.steps if s.payload.get("page") == 2}
+    assert paged == {(name, who) for name in ("GET /history", "MessageStore.latest") for who in ("A", "B")}
 
 
 def test_what_takes_away_is_first_tried_on_the_others() -> None:
@@ -148,3 +160,17 @@ def test_what_takes_away_is_first_tried_on_the_others() -> None:
     assert tries == {
         "notes.delete": ["other", "other", "own", "own", "own"], "notes.show": ["own", "own", "other", "other", "own"]
     }  # fmt: skip
+
+
+def test_the_next_page_is_asked_for_after_the_other_had_looked(pool: Pool) -> None:
+    steps = [
+        Step(entry="api", action="mention", who="AAAB"[turn % 4], payload={"text": "{message}"}) for turn in range(12)
+    ]
+    steps.append(Step(entry="world", action="advance", payload={"seconds": 5}, join=True))
+    for who, page in (("A", 1), ("B", 2)):
+        payload = {"ids": "own", "pick": 0, "page": page, "context": "own"}
+        steps.append(Step(entry="plugin", action="MessageStore.latest", who=who, payload=payload, join=True))
+    plan = Plan(steps=tuple(steps))
+    assert found(pool.run(plan)) == set()
+    leaking = found(pool.run(Plan(steps=plan.steps, overlays=("next-page-of-whoever-looked",))))
+    assert {(rule, entry) for rule, _, entry in leaking} == {("canary-flow", "plugin")}

@@ -237,6 +237,16 @@ async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
         return False
 
 
+@leak("next-page-of-whoever-looked")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    for who in (twins.a, twins.a, twins.b):
+        await api(target, who, "{message}")
+    with act(twins.a):
+        await messages.latest(1)
+    with act(twins.b):
+        return any(twins.a.secrets["message"] in row.text for row in await messages.latest(1, 1))
+
+
 @leak("config-last-good-of-all")
 async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
     settings = config.settings
