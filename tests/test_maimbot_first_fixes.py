@@ -106,3 +106,40 @@ def test_names_of_whoever_has_somebody_named_are_known_whoever_was_first(
     assert "Wu" in asyncio.run(manager.qv_person_name("p3"))
     manager.person_name_list["p3"] = "Wang"
     assert "Wang" in asyncio.run(manager.qv_person_name("p3")), "read once: what the bot has named since stays"
+
+
+class Templates:
+    """Templates by name, as the bot's manager of prompts keeps them."""
+
+    def __init__(self) -> None:
+        self._prompts = {"planner": "the bot's own"}
+        self.midst = False
+
+    def register(self, name: str) -> None:
+        if not self.midst:
+            self._prompts[name] = name
+
+
+def test_templates_that_are_registered_late_are_there_whoever_needs_them_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    manager = Templates()
+    shipped = manager._prompts
+
+    class ReflectTracker:
+        def _init_prompts(self) -> None:
+            manager.register("judge")
+
+    def executor() -> None:
+        manager.register("executor")
+
+    stand_in(monkeypatch, "src.chat.utils.prompt_builder", global_prompt_manager=manager)
+    stand_in(monkeypatch, "src.plugin_system.core.tool_use", init_tool_executor_prompt=executor)
+    stand_in(monkeypatch, "src.express.reflect_tracker", ReflectTracker=ReflectTracker)
+    patcher = Patcher()
+    BY_NAME["fix-late-templates"].apply(patcher)
+    manager.midst = True
+    executor()
+    assert set(manager._prompts) == {"planner", "judge", "executor"}
+    patcher.undo()
+    assert manager._prompts is shipped and set(shipped) == {"planner"}

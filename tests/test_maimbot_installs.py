@@ -44,7 +44,8 @@ def test_what_is_there_already_is_fetched_anew() -> None:
 
 
 def test_ones_own_mirror_is_to_be_asked_before_any_other() -> None:
-    [(_, path, mirror), (_, _, wanted)] = asked("mirror")
+    [(_, path, mirror), (_, listing, _), (_, _, wanted)] = asked("mirror")
+    assert listing.endswith("/fetch-raw"), "one chooses from a list"
     assert path.endswith("/mirrors") and mirror["priority"] == 0
     assert TWINS.a.secrets["config.tenant"] in mirror["clone_prefix"]
     assert wanted["repository_url"].startswith("https://github.com/")
