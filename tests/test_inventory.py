@@ -78,7 +78,10 @@ def test_tasks_and_handlers(found: Inventory) -> None:
 def test_public_functions_of_the_modules_that_were_named(found: Inventory) -> None:
     assert {one.module for one in found.functions} == {f"{BOT}.plugin_api", f"{BOT}.plugins", f"{BOT}.webui"}
     history = next(one for one in found.functions if one.name == "history")
-    assert (history.kind, history.parameters) == ("coroutine", "(chat: str = ..., page: int = ..., size: int = ..., identity: Identity = ...)")
+    assert (history.kind, history.parameters) == (
+        "coroutine",
+        "(chat: str = ..., page: int = ..., size: int = ..., identity: Identity = ...)",
+    )
     assert not [one.name for one in found.functions if one.name.rpartition(".")[2].startswith("_")]
 
 
