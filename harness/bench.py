@@ -187,7 +187,8 @@ def _overhead(
         "judging": judged,
     }
     made |= {f"{name}_share_{part}": took / whole for part, took in shares.items()}
-    figures |= {key: round(value, 3) for key, value in made.items()}
+    made = {key: round(value, 3) for key, value in made.items()}  # said to people and machines alike
+    figures |= made
     yield (
         f"{name} plans ({figures[f'{name}_steps']:.0f} steps, {figures[f'{name}_accesses']:.0f} accesses): "
         f"{made[f'{name}_cpu_ms']:.0f} ms of processor time with probes, {made[f'{name}_cpu_ms_bare']:.0f} ms without, "
