@@ -52,12 +52,3 @@ def test_a_template_that_looks_behind_a_field_is_left_out(monkeypatch: pytest.Mo
 )
 def test_a_template_of_plain_fields_is_kept(monkeypatch: pytest.MonkeyPatch, template: str) -> None:
     assert left(monkeypatch, template, "fix-message-templates") == {"planner": template}
-
-
-def test_a_field_leads_to_the_whole_process_where_its_value_is_an_object_of_somebodys_class() -> None:
-    class Number(int):
-        def __init__(self, value: int) -> None:
-            pass
-
-    reached = f"{Number(5).__class__.__init__.__globals__['templates']}"
-    assert "maimbot_saas_templates" in reached
