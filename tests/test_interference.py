@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from fixtures.overlays import _reference_presence, _reference_turns
+from fixtures.overlays import _reference_cut, _reference_presence, _reference_turns
 from fixtures.targets.reference import ReferenceTarget
 from harness import pairs
 from harness.campaign import Campaign
@@ -105,6 +105,11 @@ SHOWS: dict[str, tuple[Step, ...]] = {
     "said-within-the-hour": (*(step(who, "mention", "what did I say before?", gap=9) for who in "BA"), wait(9)),
     "typing-sign-for-all": (step("B", "mention"), step("A", "mention", gap=9), wait(12)),
     "round-ends-with-who-fails": (*(step(who, "mention", gap=3) for who in "BA"), wait(9), LOCKED, wait(330)),
+    "window-ends-all": (
+        Step(entry="world", action="watch", who="A"),
+        *(step(who, "chat", gap=9, entry="webui") for who in "BA"),
+        wait(9),
+    ),
 }
 
 SAYS = (("mention", "{message}"), ("command", "/note {command}"), ("text", "{name} says {message}"))
@@ -119,7 +124,7 @@ SHARED_WORK: dict[str, tuple[Step, ...]] = {
     ),
 }
 
-FAULTS = (*_reference_presence.FAULTS, *_reference_turns.FAULTS)
+FAULTS = (*_reference_presence.FAULTS, *_reference_turns.FAULTS, *_reference_cut.FAULTS)
 
 TENANTS = TwinSpec()
 

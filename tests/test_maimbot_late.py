@@ -26,7 +26,7 @@ class Manager:
 
 def bot(monkeypatch: pytest.MonkeyPatch, manager: Manager, replyer: type) -> Booted:
     stand_in(monkeypatch, "src.chat.utils.prompt_builder", global_prompt_manager=manager)
-    stand_in(monkeypatch, late.LATE, init_tool_executor_prompt=manager.register)
+    stand_in(monkeypatch, late.LATE, init_tool_executor_prompt=manager.register, ToolExecutor=object)
     for module, name in late.MAKERS:
         stand_in(monkeypatch, module, **{name: type(name, (replyer,), {})})
     return Booted(Path("code"))
@@ -38,6 +38,8 @@ def test_the_first_replyer_has_the_template_registered(monkeypatch: pytest.Monke
 
     class Replyer:
         def __init__(self, chat: str) -> None:
+            from src.plugin_system.core.tool_use import ToolExecutor  # type: ignore[import-not-found]  # noqa: F401
+
             self.known = late.TEMPLATE in manager._prompts
 
     manager.register()
@@ -55,8 +57,15 @@ def test_the_first_replyer_has_the_template_registered(monkeypatch: pytest.Monke
     assert not make("chat").known
 
 
-def test_a_commit_that_registers_nothing_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_that_imports_the_module_elsewhere_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     manager = Manager()
-    booted = bot(monkeypatch, manager, object)
+
+    class Replyer:
+        def __init__(self, chat: str) -> None:
+            self.known = late.TEMPLATE in manager._prompts
+
+    manager.register()
+    booted = bot(monkeypatch, manager, Replyer)
     late.postpone(booted)
-    assert [vars(getattr(booted.module(module), name)).get("__init__") for module, name in late.MAKERS] == [None, None]
+    for module, name in late.MAKERS:
+        assert getattr(booted.module(module), name)("chat").known

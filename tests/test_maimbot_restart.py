@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from fixtures.targets import maimbot_saas_boot as booting
+from fixtures.targets.chats import Chats
 from fixtures.targets.maimbot_saas import MaimbotSaasTarget
+from fixtures.targets.maimbot_saas_drive import Driver
 from fixtures.targets.maimbot_saas_memory import Snapshot
+from harness.target import Patcher
 
 
 class Manager:
@@ -59,3 +62,24 @@ def test_after_a_restart_memory_is_new_and_folders_are_the_plans(
     assert routes.opened == {}
     assert (str(folder), folder / "config") == (routes.PROJECT_ROOT, routes.CONFIG)
     assert str(booted.bot / "src") == routes.SOURCE, "the code stays where it is"
+
+
+def test_a_chats_loop_ends_with_the_bot_though_it_runs_inside_of_what_tells_whose_it_is(tmp_path: Path) -> None:
+    class Loop:
+        async def turns(self) -> None:
+            await asyncio.Event().wait()
+
+    Chats().watch(Patcher(), Loop, "turns", lambda loop: ("chat", "platform"))
+    driver: Any = object.__new__(Driver)
+    driver.booted = booting.Booted(tmp_path)
+
+    async def found() -> bool:
+        mine = asyncio.create_task(asyncio.Event().wait())
+        loop = asyncio.create_task(Loop().turns())
+        await asyncio.sleep(0)
+        tasks = driver.bot_tasks()
+        for task in (mine, loop):
+            task.cancel()
+        return bool(tasks == [loop])
+
+    assert asyncio.run(found())

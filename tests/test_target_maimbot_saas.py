@@ -313,6 +313,9 @@ def test_a_message_brings_the_bots_template_with_a_secret_of_its_senders_or_says
     brought = templates.brought(base, own, who, {"set": "role play", "template": "reply"})
     assert brought["template_items"] == {"replyer_prompt": f"{who.secrets['reply']}\nnow {{target}}"}
     assert (brought["template_name"], brought["template_default"]) == ("role play", False)
+    looks = templates.brought(base, {"look": "{max_iterations} times"}, who, {"set": "", "template": "look"})
+    [text] = looks["template_items"].values()
+    assert text.startswith(f"{who.secrets['reply']}\n{{max_iterations}} times") and text.endswith(templates.LOOK)
     unnamed = templates.brought(base, own, who, {"set": "", "template": "reply"})
     assert unnamed["template_name"] is None
     kept = templates.brought(base, own, who, {"set": "", "template": ""})
