@@ -110,7 +110,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     the first frame above them. `hostile` are the families of ids (`harness.hostile`) that the bot must keep apart.
     `third` says whether the target writes a third tenant into its bot where twins have one (`Twins.everyone`).
     `answers` are globs over ``module:function`` of the stand-ins that wait as long as an answer from outside would
-    take: exploring lets such an answer come late or at once.
+    take: exploring lets such an answer come late or at once. `pauses` are waits, in seconds, longer than the usual
+    ones of a plan, that this bot can be played through in good time: one plan of the tour takes each.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     hostile: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
     third: bool = False
+    pauses: tuple[float, ...] = ()
 
 
 class Patcher:

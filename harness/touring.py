@@ -55,12 +55,14 @@ def tour(
     hostile: Sequence[str] = (),
     states: Sequence[str] = (EMPTY,),
     third: bool = False,
+    pauses: Sequence[float] = (),
 ) -> list[Plan]:
     """Every action with every choice, done by both twins, in both orders and both ways of differing, the second time
     where some of everything lies from earlier days, if the target offers that; then every payload that names the other
     twin, and every family of hostile ids (`harness.impostors`); with `third` everything beside a third tenant
     (`harness.company`); then, from each further state that a plan may begin with, everything that an entry offers, in
-    one plan an entry; and the same before and after the bot is started anew, if the target offers that.
+    one plan an entry; and the same before and after the bot is started anew, if the target offers that, and before and
+    after each of the `pauses`, in which what was kept runs out.
 
     It makes reach independent of chance: what a target offers is tried even by the shortest campaign. `claimed` maps
     dimensions to the entries on which cells claim them: there twins differ within one tenant as well. What matters
@@ -108,12 +110,14 @@ def tour(
         if some
         for way in WAYS
     ]
+    sent = [action for some in done.values() for action in some]
+    long = [_resumed(pause, sent, *WAYS[index % 2]) for index, pause in enumerate(pauses) if sent]
     called = calls_tour(actions, calls, states)
     half = len(called) // 2
     beside = company.standing_by(actions) if third else []
     # Tenants first, then the calls, then everything again in other ways: who has little time has the most of it.
     return [
-        *apart["T"], *impostors.forging(actions), *called[:half], *apart["A"], *found, *across, *apart["TA"],
+        *apart["T"], *impostors.forging(actions), *called[:half], *apart["A"], *found, *across, *long, *apart["TA"],
         *failing, *beside, *impostors.colliding(actions, hostile), *apart["C"], *apart["P"], *called[half:],
     ]  # fmt: skip
 
@@ -162,6 +166,21 @@ def _across(start: Action, actions: Sequence[Action], dimension: str, pictures: 
     last = Step(entry="world", action="advance", payload={"seconds": 5}, join=True)
     steps = (*once, pause, again, *once, last)
     return Plan(twins=TwinSpec(dimension=dimension, pictures=pictures), steps=steps)
+
+
+def _resumed(pause: float, actions: Sequence[Action], dimension: str, pictures: Any) -> Plan:
+    """What `actions` offer, once by each twin, then nothing for `pause` seconds, then the same again the other way
+    round: what came last before is met first, whatever came in between that put an end to what lay there."""
+    order = ORDERS[dimension != "T"]
+    once = [
+        Step(entry=action.entry, action=action.name, who=who, payload=next(_variants(action)))
+        for action in reversed(actions)
+        for who in order
+    ]
+    rest, last = (
+        Step(entry="world", action="advance", payload={"seconds": seconds}, join=True) for seconds in (pause, 5)
+    )
+    return Plan(twins=TwinSpec(dimension=dimension, pictures=pictures), steps=(*once, rest, *reversed(once), last))
 
 
 TOGETHER = 4

@@ -94,6 +94,7 @@ WAYS: dict[str, list[Do]] = {
     "broken": [*TALK, ("world", "fail", {"what": "llm.error", "nth": 1, "times": 9}), *PICTURE, QUIET, *TALK],
     "murmur": [TALK[0], QUIET, TALK[0], QUIET],
     "later": [*TALK, ("world", "advance", {"seconds": 330}), *ticks("forget"), *reversed(TALK), QUIET],
+    "hour": [*TALK, ("world", "advance", {"seconds": 3700}), *reversed(TALK), QUIET],
     "renaming": [*TALK, ("world", "configure", {"persona.name": "{name}"}), *TALK],
     "calls": [*TALK, QUIET, *area("/jargon", "/memo"), ("webui", "emoji_upload", {"slot": "sticker"}), QUIET,
               *[("plugin", "PluginApi.query", {"ids": "own", "pick": pick}) for pick in (0, 1, 2)],
@@ -302,6 +303,7 @@ SHOWS: dict[str, tuple[str, ...]] = {
         "emoji-removed-by-id",
     ),
     "thinning": ("memory-thinned-for-all",),
+    "hour": ("asked-minutes-ago",),
     "events": ("last-said-on-the-class",),
     "legacy": (
         "expression-snapshot",
