@@ -64,7 +64,10 @@ PAYLOADS = 3
 
 RARE = 3
 """Of what is favoured, so many are at choice: those that were sent in the fewest plans, so that what was met late comes
-as often as what was met at once."""
+as often as what was met at once, and what mainly changes what is aimed at more often than what does so in passing."""
+
+IN_PASSING = 0.02
+"""Part of an action's accesses up to which it makes no difference how many of them change what is aimed at."""
 
 CHANGING = 0.5
 """Part of the plans that take what they send from those that change what is aimed at, as far as any do: most of what
@@ -130,6 +133,7 @@ class Explorer:
         random.Random(f"{seed} choices").shuffle(self.choices)
         self.drawn = 0
         self.sent: Counter[tuple[str, str]] = Counter()
+        self.apt: dict[tuple[str, str], float] = {}
         self.tried: Counter[str] = Counter()
 
     def play(
@@ -151,22 +155,24 @@ class Explorer:
             for number, outcome in enumerate(pool.map(bases, choices=True, stop=stop), self.drawn - len(bases)):
                 self.tally.plans["fifo"] += 1
                 met = aim(outcome.trace) if aim is not None and outcome.trace is not None else None
-                if outcome.trace is not None and self._aimed(outcome.plan, met):
+                if outcome.trace is not None and self._aimed(outcome.plan, outcome.trace, met):
                     found += self._variants(number, outcome.plan, outcome.trace, met or ())
                 yield outcome
             for outcome in pool.map(found[:left], stop=stop):
                 left -= 1
                 yield outcome
 
-    def _aimed(self, plan: Plan, met: Sequence[Access] | None) -> bool:
+    def _aimed(self, plan: Plan, trace: Trace, met: Sequence[Access] | None) -> bool:
         if met is None:
             return True
-        for favoured, those in (
-            (self.favoured, met),
-            (self.changing, [access for access in met if access.op in CHANGES]),
-        ):
+        changes = [access for access in met if access.op in CHANGES]
+        for favoured, those in ((self.favoured, met), (self.changing, changes)):
             for index in dict.fromkeys(access.step for access in those):
                 _keep(favoured, plan.steps[index])
+        done = Counter(access.step for access in trace.accesses)
+        for index, count in Counter(access.step for access in changes).items():
+            name = plan.steps[index].entry, plan.steps[index].action
+            self.apt[name] = max(self.apt.get(name, 0.0), count / max(count, done[index]))
         return len({access.actor for access in met}) > 1
 
     def base(self, *, aimed: bool = False) -> Plan:
@@ -185,7 +191,11 @@ class Explorer:
         return self.lay(msgspec.structs.replace(plan, overlays=self.overlays))
 
     def _rare(self, actions: list[Action]) -> list[Action]:
-        return sorted(actions, key=lambda action: self.sent[action.entry, action.name])[:RARE]
+        def turn(action: Action) -> float:
+            name = action.entry, action.name
+            return float(self.sent[name] / (IN_PASSING + self.apt.get(name, 0.0)) ** 0.5)
+
+        return sorted(actions, key=turn)[:RARE]
 
     def _variants(self, number: int, plan: Plan, trace: Trace, met: Sequence[Access]) -> Iterator[Plan]:
         rng = random.Random(f"{self.seed} schedule {number}")

@@ -192,6 +192,30 @@ def test_what_is_met_late_comes_as_often_as_what_was_met_at_once() -> None:
     assert min(plans[name] for name in late) > 0.9 * sum(others) / len(others)
 
 
+def test_what_mainly_changes_the_aim_comes_more_often_than_what_does_so_in_passing() -> None:
+    actions = [Action(entry="api", name=f"change{number}") for number in range(10)]
+
+    class Doing(Played):
+        def map(self, plans: Sequence[Plan], **how: Any) -> Iterator[Outcome]:
+            for outcome in super().map(plans, **how):
+                did: Any = [
+                    SimpleNamespace(step=i, actor="A", op="read" if number else "write")
+                    for i, s in enumerate(outcome.plan.steps)
+                    for number in range(1 if s.action == "change7" else 40)
+                ]
+                assert outcome.trace is not None
+                yield msgspec.structs.replace(outcome, trace=msgspec.structs.replace(outcome.trace, accesses=did))
+
+    def aim(trace: Trace) -> Any:
+        return [access for access in trace.accesses if access.op == "write"]
+
+    pool: Any = Doing()
+    list(Explorer(actions, 1, how="fifo").play(pool, 400, aim=aim))
+    plans = Counter(name for plan, _ in pool.asked for name in {step.action for step in plan.steps})
+    others = [plans[action.name] for action in actions if action.name != "change7"]
+    assert plans["change7"] > 2 * sum(others) / len(others)
+
+
 def test_every_choice_of_an_action_that_has_many_comes_from_both_twins() -> None:
     words = [f"/{number}" for number in range(40)]
     wrong = Action(entry="api", name="stranger", payload={"key": ["none"]}, wrong={"key": ["none"]})
