@@ -62,13 +62,6 @@ FAVOURED = 12
 PAYLOADS = 3
 """Payloads that are kept of each: of what may be said much is said in many ways, and would be all there is."""
 
-RARE = 3
-"""Of what is favoured, so many are at choice: those that were sent in the fewest plans, so that what was met late comes
-as often as what was met at once, and what mainly changes what is aimed at more often than what does so in passing."""
-
-IN_PASSING = 0.02
-"""Part of an action's accesses up to which it makes no difference how many of them change what is aimed at."""
-
 CHANGING = 0.5
 """Part of the plans that take what they send from those that change what is aimed at, as far as any do: most of what
 touches it only looks at it in passing."""
@@ -132,8 +125,6 @@ class Explorer:
         self.choices = one_by_one([action for action in self.actions if is_sent(action)])
         random.Random(f"{seed} choices").shuffle(self.choices)
         self.drawn = 0
-        self.sent: Counter[tuple[str, str]] = Counter()
-        self.apt: dict[tuple[str, str], float] = {}
         self.tried: Counter[str] = Counter()
 
     def play(
@@ -149,53 +140,42 @@ class Explorer:
         aimed at rivals rather for waits beside them, and what did it is taken more often from then on."""
         left = count
         while left > 0 and not stop():
-            bases = [self.base(aimed=aim is not None) for _ in range(min(ROUND, left))]
+            bases = [self.base(evenly=aim is None) for _ in range(min(ROUND, left))]
             left -= len(bases)
             found: list[Plan] = []
             for number, outcome in enumerate(pool.map(bases, choices=True, stop=stop), self.drawn - len(bases)):
                 self.tally.plans["fifo"] += 1
                 met = aim(outcome.trace) if aim is not None and outcome.trace is not None else None
-                if outcome.trace is not None and self._aimed(outcome.plan, outcome.trace, met):
+                if outcome.trace is not None and self._aimed(outcome.plan, met):
                     found += self._variants(number, outcome.plan, outcome.trace, met or ())
                 yield outcome
             for outcome in pool.map(found[:left], stop=stop):
                 left -= 1
                 yield outcome
 
-    def _aimed(self, plan: Plan, trace: Trace, met: Sequence[Access] | None) -> bool:
+    def _aimed(self, plan: Plan, met: Sequence[Access] | None) -> bool:
         if met is None:
             return True
-        changes = [access for access in met if access.op in CHANGES]
-        for favoured, those in ((self.favoured, met), (self.changing, changes)):
+        for favoured, those in (
+            (self.favoured, met),
+            (self.changing, [access for access in met if access.op in CHANGES]),
+        ):
             for index in dict.fromkeys(access.step for access in those):
                 _keep(favoured, plan.steps[index])
-        done = Counter(access.step for access in trace.accesses)
-        for index, count in Counter(access.step for access in changes).items():
-            name = plan.steps[index].entry, plan.steps[index].action
-            self.apt[name] = max(self.apt.get(name, 0.0), count / max(count, done[index]))
         return len({access.actor for access in met}) > 1
 
-    def base(self, *, aimed: bool = False) -> Plan:
-        """The next plan in FIFO order. One in `EVENLY` takes what has its turn: where something is aimed at, until each
-        choice had one, for only then is it known what touches that."""
+    def base(self, *, evenly: bool = False) -> Plan:
+        """The next plan in FIFO order; with `evenly`, one in `EVENLY` takes what has its turn."""
         rng = random.Random(f"{self.seed} plan {self.drawn}")
-        acting = self._rare(_sendable(self.changing, rng)) if self.changing and rng.random() < CHANGING else []
-        acting = acting or self._rare(_sendable(self.favoured, rng))
-        first = self.drawn // EVENLY * TOGETHER
-        turn = bool(self.choices) and self.drawn % EVENLY == EVENLY - 1 and not (aimed and first >= len(self.choices))
+        acting = _sendable(self.changing, rng) if self.changing and rng.random() < CHANGING else []
+        acting = acting or _sendable(self.favoured, rng)
+        turn = evenly and bool(self.choices) and self.drawn % EVENLY == EVENLY - 1
         if turn:
+            first = self.drawn // EVENLY * TOGETHER
             acting = [self.choices[at % len(self.choices)] for at in range(first, first + TOGETHER)]
         plan = drawn(self.actions, rng, self.dimensions, self.states, acting, surely=turn)
-        self.sent.update({(step.entry, step.action) for step in plan.steps})
         self.drawn += 1
         return self.lay(msgspec.structs.replace(plan, overlays=self.overlays))
-
-    def _rare(self, actions: list[Action]) -> list[Action]:
-        def turn(action: Action) -> float:
-            name = action.entry, action.name
-            return float(self.sent[name] / (IN_PASSING + self.apt.get(name, 0.0)) ** 0.5)
-
-        return sorted(actions, key=turn)[:RARE]
 
     def _variants(self, number: int, plan: Plan, trace: Trace, met: Sequence[Access]) -> Iterator[Plan]:
         rng = random.Random(f"{self.seed} schedule {number}")

@@ -140,7 +140,7 @@ def test_what_reaches_the_aim_is_taken_more_often() -> None:
         met = [(i, s.who) for i, s in enumerate(aiming.last.steps) if (s.entry, s.action) == wanted and s.who]
         return [SimpleNamespace(step=step, actor=who, lineage=f"{who}.{step}", seq=0, op="read") for step, who in met]
 
-    assert share(aiming, Explorer(ACTIONS, 1), aim) > 0.4 > 5 * share(aimless, Explorer(ACTIONS, 1), None)
+    assert share(aiming, Explorer(ACTIONS, 1), aim) > 0.5 > 2 * share(aimless, Explorer(ACTIONS, 1), None)
 
 
 def test_what_changes_the_aim_is_taken_more_often_than_what_only_looks_at_it() -> None:
@@ -169,71 +169,22 @@ def test_what_changes_the_aim_is_taken_more_often_than_what_only_looks_at_it() -
     assert sum(any(step.entry == "webui" for step in plan.steps) for plan in plans) > len(plans) * 0.22
 
 
-def test_what_is_met_late_comes_as_often_as_what_was_met_at_once() -> None:
-    actions = [Action(entry="api", name=f"change{number}") for number in range(10)]
-    late = "change0", "change1"  # which touch what is aimed at only after half of the plans
-
-    class Seeing(Played):
-        def map(self, plans: Sequence[Plan], **how: Any) -> Iterator[Outcome]:
-            for outcome in super().map(plans, **how):
-                self.last = outcome.plan
-                yield outcome
-
-    pool: Any = Seeing()
-
-    def aim(trace: Trace) -> Any:
-        known = [action.name for action in actions if action.name not in late or len(pool.asked) > 200]
-        met = [(i, s.who) for i, s in enumerate(pool.last.steps) if s.action in known]
-        return [SimpleNamespace(step=step, actor=who, lineage=f"{who}.{step}", seq=0, op="write") for step, who in met]
-
-    list(Explorer(actions, 1, how="fifo").play(pool, 400, aim=aim))
-    plans = Counter(name for plan, _ in pool.asked for name in {step.action for step in plan.steps})
-    others = [plans[action.name] for action in actions if action.name not in late]
-    assert min(plans[name] for name in late) > 0.9 * sum(others) / len(others)
-
-
-def test_what_mainly_changes_the_aim_comes_more_often_than_what_does_so_in_passing() -> None:
-    actions = [Action(entry="api", name=f"change{number}") for number in range(10)]
-
-    class Doing(Played):
-        def map(self, plans: Sequence[Plan], **how: Any) -> Iterator[Outcome]:
-            for outcome in super().map(plans, **how):
-                did: Any = [
-                    SimpleNamespace(step=i, actor="A", op="read" if number else "write")
-                    for i, s in enumerate(outcome.plan.steps)
-                    for number in range(1 if s.action == "change7" else 40)
-                ]
-                assert outcome.trace is not None
-                yield msgspec.structs.replace(outcome, trace=msgspec.structs.replace(outcome.trace, accesses=did))
-
-    def aim(trace: Trace) -> Any:
-        return [access for access in trace.accesses if access.op == "write"]
-
-    pool: Any = Doing()
-    list(Explorer(actions, 1, how="fifo").play(pool, 400, aim=aim))
-    plans = Counter(name for plan, _ in pool.asked for name in {step.action for step in plan.steps})
-    others = [plans[action.name] for action in actions if action.name != "change7"]
-    assert plans["change7"] > 2 * sum(others) / len(others)
-
-
 def test_every_choice_of_an_action_that_has_many_comes_from_both_twins() -> None:
     words = [f"/{number}" for number in range(40)]
     wrong = Action(entry="api", name="stranger", payload={"key": ["none"]}, wrong={"key": ["none"]})
     talk = Action(entry="api", name="text", payload={"text": "text"}, weight=9)
     choosing = Action(entry="api", name="command", payload={"text": [*words, *words], "number": "int"})
 
-    def together(aim: Any, before: int = 0) -> set[object]:
+    def together(aim: Any) -> set[object]:
         explorer, pool = Explorer([wrong, talk, choosing], 1, how="fifo"), Played()
         list(explorer.play(pool, 120, aim=aim))  # type: ignore[arg-type]
         found = set()
-        for plan, _ in pool.asked[before:]:
+        for plan, _ in pool.asked:
             said = [{step.payload.get("text") for step in plan.steps if step.who == who} for who in "AB"]
             found |= said[0] & said[1] & set(words)
         return found
 
-    assert len(together(None)) > 30
-    # What touches what is aimed at is known once each choice had its turn; then there is better to do.
-    assert len(together(lambda trace: ())) > 30 > 18 > len(together(lambda trace: (), before=70))
+    assert len(together(None)) > 32 > 26 > len(together(lambda trace: ()))
 
 
 def test_the_same_seed_explores_the_same() -> None:
