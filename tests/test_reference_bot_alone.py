@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from fixtures.reference_bot import accounts as accounts_module
 from fixtures.reference_bot import config, store
-from fixtures.reference_bot.accounts import Refused
+from fixtures.reference_bot.accounts import Refused, accounts
 from fixtures.reference_bot.activity import AWAKE_SECONDS
 from fixtures.reference_bot.identity import Identity, IdentityMissing, acting, current
 from fixtures.reference_bot.streams import streams
@@ -125,6 +126,28 @@ def test_an_unknown_key_is_refused_before_anything_is_stored(tmp_path: Path) -> 
         assert store.MessageRow.select().count() == 0 and len(ear.prompts) == asked
 
     play(tmp_path, body)
+
+
+def test_a_key_that_changes_hands_while_it_is_looked_up_is_the_new_owners(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = accounts_module.off
+
+    async def main(target: ReferenceTarget, twins: Twins, ear: Ear) -> None:
+        was, new = (Identity(who.tenant, who.agent) for who in (twins.a, twins.b))
+        accounts.reassign("passed on", was)
+
+        async def overtaken(call: Callable[[], Any]) -> Any:
+            row = await plain(call)
+            accounts.reassign("passed on", new)
+            return row
+
+        monkeypatch.setattr(accounts_module, "off", overtaken)
+        assert await accounts.resolve_key("passed on") == was, "it was asked before the key changed hands"
+        monkeypatch.setattr(accounts_module, "off", plain)
+        assert await accounts.resolve_key("passed on") == new
+
+    play(tmp_path, main)
 
 
 def test_without_a_tenant_everything_refuses(tmp_path: Path) -> None:
