@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from harness import touring
 from harness.inventory import Inventory
 from harness.plan import Plan, Step
 from harness.pool import Pool
@@ -15,6 +16,8 @@ from tests.cli_support import isolation
 
 SPEC = "tests.survey_target:FurnishedTarget"
 BOT = "fixtures.reference_bot"
+SHORT = 12
+"""Plans of the tour that are enough for what is printed."""
 HELLO = Plan(
     steps=(Step(entry="api", action="mention", who="A", payload={"text": "{message}"}),), overlays=("furnished",)
 )
@@ -92,14 +95,21 @@ def test_taking_it_changes_no_trace(pool: Pool) -> None:
     assert plain.inventory is None and looked.inventory is not None
 
 
-def test_the_command_prints_groups_for_people_and_one_document_for_machines() -> None:
+def test_the_command_prints_one_document_for_machines_of_the_whole_tour() -> None:
+    said = isolation("inventory", "--format", "json")
+    assert said.exit_code == 0, said.output
+    made = json.loads(said.stdout)
+    assert msgspec.convert(made["inventory"], Inventory).routes
+    assert made["unclaimed"] == []
+
+
+def test_the_command_prints_groups_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = touring.tour
+    monkeypatch.setattr(touring, "tour", lambda *actions, **more: whole(*actions, **more)[:SHORT])
     said = isolation("inventory")
     assert said.exit_code == 0, said.output
     assert "tables (23)" in said.stdout.splitlines()
     assert said.stdout.splitlines()[-1] == "tenant places that no risk item claims (0)"
     assert any(line.startswith("key ") and "streams._streams " in line for line in said.stdout.splitlines())
-    made = json.loads(isolation("inventory", "--format", "json").stdout)
-    assert msgspec.convert(made["inventory"], Inventory).routes
-    assert made["unclaimed"] == []
     bare = isolation("inventory", "--unclaimed")
     assert bare.stdout == "tenant places that no risk item claims (0)\n"

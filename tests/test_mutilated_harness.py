@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import pytest
 
+import harness.trials
 from fixtures.targets.reference import ReferenceTarget
 from harness import judge, pairs, riskmap, touring
 from harness.campaign import Campaign
 from harness.errors import SoundnessError
+from harness.pairing import Pairing
 from harness.pool import Pool
 from harness.profiles import Profile
 from harness.record import RunRecord
@@ -20,6 +23,7 @@ from harness.rules.forged import RULE as FORGED
 from harness.rules.interference import RULE as INTERFERENCE
 from harness.soundness import OFFERED, PLANTED
 from harness.target import states_of
+from harness.trials import candidates
 from tests import mutilated_targets
 
 SPEC = "tests.mutilated_targets:{}"
@@ -107,8 +111,9 @@ def test_an_entry_that_comes_to_nothing_closes_no_item(whole: RunRecord, entry: 
 
 
 @pytest.fixture(scope="module")
-def trials() -> Iterator[Callable[[str], bool]]:
-    """Whether the harness finds a fault by the rule it names."""
+def trials() -> Iterator[Callable[[str, int], int]]:
+    """After how many plans the harness finds a fault by the rule it names, of the first so many of the tour; 0 where it
+    does not."""
     target = ReferenceTarget()
     everything = riskmap.load(target.risk_map())
     with Pool("fixtures.targets.reference:ReferenceTarget", jobs=1) as pool:
@@ -116,13 +121,21 @@ def trials() -> Iterator[Callable[[str], bool]]:
         dimensions = everything.dimensions(target.facts().name, target.facts().generation)
         tour = touring.tour(actions, dimensions, target.facts().hostile, states_of(target))
 
-        def found(name: str) -> bool:
+        both_ways = Pairing.both_ways
+
+        def found(name: str, within: int = 0) -> int:
             made = campaign(pool, everything)
             if name == FAULTS[INTERFERENCE]:
                 made.play(tour[:PAIRED])  # a pair starts its steps when the plan alone did
-            made.try_overlays(tour[:TRIED], name)
+            with pytest.MonkeyPatch.context() as patch:
+                if within:
+                    patch.setattr(harness.trials, "candidates", lambda *asked: islice(candidates(*asked), within))
+                    patch.setattr(Pairing, "both_ways", lambda *asked: both_ways(*asked)[:within])
+                    for rest in ("later", "_observed"):
+                        patch.setattr(harness.trials, rest, lambda ground: iter(()))
+                made.try_overlays(tour[:TRIED], name)
             (record,) = made.overlay_records
-            return record.killed and record.right_rule
+            return record.plans if record.killed and record.right_rule else 0
 
         yield found
 
@@ -140,11 +153,12 @@ def test_each_rule_has_a_fault() -> None:
 
 @pytest.mark.parametrize("rule", FAULTS)
 def test_a_removed_rule_misses_its_fault(
-    trials: Callable[[str], bool], rule: str, monkeypatch: pytest.MonkeyPatch
+    trials: Callable[..., int], rule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert trials(FAULTS[rule]), "the whole harness finds it"
+    needed = trials(FAULTS[rule])
+    assert needed, "the whole harness finds it"
     without(rule, monkeypatch)
-    assert not trials(FAULTS[rule])
+    assert not trials(FAULTS[rule], needed)
 
 
 def without(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:

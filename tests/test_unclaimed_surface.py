@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fixtures.targets.reference import ReferenceTarget
+from harness import touring
 from harness.campaign import Campaign
 from harness.pool import Pool
 from harness.profiles import Profile
@@ -19,6 +20,8 @@ from tests.unclaimed_target import RememberingTarget
 
 SPEC = "tests.unclaimed_target:RememberingTarget"
 SMALL = Profile(plans=0, seconds=120, replays=1, overlays=False)
+PLANS = 24
+"""Plans of the tour that reach a new cache."""
 
 
 def item(sink: str = "key", **place: Any) -> RiskItem:
@@ -98,7 +101,9 @@ def test_a_new_cache_is_told_and_the_run_stays_green() -> None:
     target = RememberingTarget()
     riskmap = load(target.risk_map())
     with Pool(SPEC, jobs=2) as pool:
-        record = Campaign(pool, target, riskmap.select("chat-*"), SMALL, overlays=("outbox",)).run()
+        campaign = Campaign(pool, target, riskmap.select("chat-*"), SMALL, overlays=("outbox",))
+        campaign.play(touring.tour([*target.actions(), *pool.ready.calls])[:PLANS])
+        record = campaign.record()
     assert [(place.sink, place.surface) for place in record.unclaimed] == [
         ("key", "fixtures.reference_bot.housekeeping.housekeeping.outbox")
     ]

@@ -8,6 +8,7 @@ from typing import Literal
 from harness.finding import Finding
 from harness.principal import MISSING, TWINS
 from harness.rules._evidence import Evidence, container, has_mark, place
+from harness.rules._own import OwnDoing
 from harness.trace import FAILED, Access
 
 
@@ -15,9 +16,13 @@ def context_missing(evidence: Evidence) -> Iterator[Finding]:
     """A bot that must refuse without context did not."""
     if not evidence.facts.refuses:
         return
+    own = OwnDoing(evidence)
     for access in evidence.accesses("row", "key", "file", "config", "prompt"):
         if access.ambient != MISSING or access.op in FAILED or access.detail.get("observed") == "between":
+            own.put(access)
             continue  # a change seen by comparing states was not made where it was seen
+        if own.before_context(access):
+            continue  # a credential is looked up, a message queued: that has to be done before anybody is known
         if access.detail.get("handed"):
             continue  # whoever serves all takes a job from the queue first and enters its context then
         if evidence.in_region(access):
