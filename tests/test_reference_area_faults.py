@@ -286,6 +286,7 @@ SHOWS: dict[str, tuple[str, ...]] = {
         "knowledge-model-kept",
         "batch-of-whoever",
         "vain-questions-of-all",
+        "old-thoughts-of-all",
         "answer-by-question",
         "drafts-in-one-folder",
         "objects-by-name",

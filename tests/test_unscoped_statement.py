@@ -48,7 +48,15 @@ def schema() -> Schema:
         ("SELECT * FROM note WHERE tenant_id = ? UNION SELECT * FROM note", ["note"]),
         ("SELECT * FROM note n JOIN room r ON n.room = r.title", ["note", "room"]),
         ("SELECT (SELECT count(*) FROM room)", ["room"]),
+        ("SELECT * FROM note WHERE tenant_id = ? AND room = ? OR body LIKE ?", ["note"]),
+        ("SELECT * FROM note WHERE ((tenant_id = ? AND room = ?) OR body = ?) AND at > ?", ["note"]),
+        ("SELECT * FROM note WHERE tenant_id = ? OR 1 = 1", ["note"]),
         ("SELECT * FROM note WHERE tenant_id = ?", []),
+        ("SELECT * FROM note WHERE tenant_id = ? AND (room = ? OR body = ?)", []),
+        ("SELECT * FROM note WHERE tenant_id = ? OR tenant_id IS NULL", []),
+        ("SELECT * FROM note WHERE (tenant_id = ? AND room = ?) OR (tenant_id = ? AND body = ?)", []),
+        ("SELECT * FROM note WHERE tenant_id = ? OR id IN (SELECT id FROM note WHERE tenant_id = ?)", []),
+        ("SELECT * FROM (SELECT * FROM note WHERE room = ? OR body = ?) AS n WHERE n.tenant_id = ?", []),
         ("SELECT * FROM note WHERE lower(tenant_id) = ?", []),
         ("SELECT * FROM note WHERE tenant_id IS NULL", []),
         ("SELECT * FROM (SELECT * FROM note) AS n WHERE n.tenant_id = ?", []),
@@ -131,6 +139,27 @@ def test_saving_the_row_just_read_by_its_primary_key_is_silent(bot: tuple[Watche
 def test_an_id_that_holds_the_tenant_is_silent(bot: tuple[Watched, Any]) -> None:
     flow(bot, "A", "SELECT * FROM note WHERE room = ? OR room = ?", "tenant-A:1", "1")
     assert found(bot) == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "values", "told"),
+    [
+        ("tenant_id = ? AND body LIKE ? OR body LIKE ?", ("tenant-A", "1", "1"), True),
+        ("tenant_id = ? AND body LIKE ? OR body LIKE ?", ("tenant-A", "digest", "digest"), False),
+        ("tenant_id = ? OR room = ?", ("tenant-A", "tenant-A:1"), False),
+        ("tenant_id = ? OR body = 'public'", ("tenant-A",), False),
+        ("tenant_id = ? OR body = ?", ("tenant-A", True), False),
+        ("tenant_id = ? OR body = lower(?)", ("tenant-A", "1"), False),
+        ("tenant_id = ? OR 1 = 1", ("tenant-A",), True),
+    ],
+)
+def test_a_branch_of_an_or_without_the_owner(
+    bot: tuple[Watched, Any], condition: str, values: tuple[Any, ...], told: bool
+) -> None:
+    """It opens the table by what the caller asks for, be it in that branch alone; what the code itself asks for there
+    marks rows as everybody's."""
+    flow(bot, "A", f"SELECT count(*) FROM note WHERE {condition}", *values)
+    assert found(bot) == ([("unscoped-statement", "note")] if told else [])
 
 
 def test_where_another_s_row_was_met_that_finding_says_what_is_missing(bot: tuple[Watched, Any]) -> None:

@@ -18,6 +18,9 @@ from harness.probes.schema import PREFIX, TableInfo
 SHOWN = 160
 """Characters of a condition kept for a reader."""
 
+BRANCHES = 32
+"""Branches of an OR that are told apart; a condition of more counts as one."""
+
 _Held = set[tuple[str, str]]
 _Needs = Mapping[str, set[str]]
 _SIDES = (exp.EQ, exp.Is, exp.Like, exp.ILike, exp.Glob, exp.NullSafeEQ)
@@ -35,7 +38,7 @@ class Pin(msgspec.Struct, frozen=True):
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
     """A table (lower case) at which a statement names no owner. `missing` are owner columns, `fields` the principal's
     fields they hold, `held` the fields that are named all the same; `where` is the condition that is there. `key` is
-    true when the pins single out a row by its primary key."""
+    true when the pins single out a row by its primary key. `branch`: the owner is named in other branches of an OR."""
 
     table: str
     missing: tuple[str, ...]
@@ -44,6 +47,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     pins: tuple[Pin, ...]
     where: str
     key: bool
+    branch: bool = False
 
 
 def gaps(scope: Node, inside: Mapping[str, TableInfo], needs: Mapping[str, _Needs], fixed: _Held) -> Iterator[Gap]:
@@ -56,19 +60,21 @@ def gaps(scope: Node, inside: Mapping[str, TableInfo], needs: Mapping[str, _Need
             open_[alias] = loose
     if not open_ or _looked_at(scope):
         return
-    spoken = {column.name.lower() for condition in _around(scope) for column in condition.find_all(exp.Column)}
-    pins, ties = _read(scope, inside)
+    branches = _branches(scope)
     for alias, loose in open_.items():
         owners = {column for columns in loose.values() for column in columns}
-        if spoken & owners:
+        silent = [branch for branch in branches if not owners & _spoken(scope, branch)]
+        if not silent:
             continue
+        where = scope.args.get("where")
+        whole = len(silent) == len(branches)
+        pins, ties = _read(scope, inside, [[where.this] if where is not None else []] if whole else silent)
         group = _tied(alias, ties)
         if any(other not in open_ for other in group):
             continue  # it follows rows that are held to an owner, or that nobody can tell
         mine = tuple(pin for other in sorted(group) for pin in pins.get(other, ()))
         table = inside[alias]
         own = {pin.column for pin in pins.get(alias, ())}
-        where = scope.args.get("where")
         yield Gap(
             table=table.name.lower(),
             missing=tuple(name for name in table.columns if name.lower() in owners),
@@ -77,6 +83,7 @@ def gaps(scope: Node, inside: Mapping[str, TableInfo], needs: Mapping[str, _Need
             pins=tuple(dict.fromkeys(mine)),
             where=_shown(where.this) if where is not None else "",
             key=bool(table.pk) and {name.lower() for name in table.pk} <= own,
+            branch=not whole,
         )
 
 
@@ -93,10 +100,11 @@ def asked(gap: Gap, parameters: Any) -> dict[str, Any]:
             values[pin.column] = None
         elif value is not None and not isinstance(value, bool):
             known.append(str(value))
-    return {
+    told = {
         "missing": list(gap.missing), "fields": list(gap.fields), "held": list(gap.held), "where": gap.where,
         "key": gap.key, "asked": values,
     }  # fmt: skip
+    return {**told, "branch": True} if gap.branch else told
 
 
 _UNKNOWN = object()
@@ -124,35 +132,77 @@ def _looked_at(scope: Node) -> bool:
     return False
 
 
-def _around(scope: Node) -> Iterator[Node]:
-    """The conditions of a scope and of every query around it: an outer one may speak of the owner."""
+def _branches(scope: Node) -> list[list[Node]]:
+    """The condition of a scope as the branches of one OR, each the conditions that all hold in it; as one branch where
+    they would be too many."""
+    where = scope.args.get("where")
+    if where is None:
+        return [[]]
+    found = _spread(where.this)
+    return found if len(found) <= BRANCHES else [[where.this]]
+
+
+def _spread(node: Node) -> list[list[Node]]:
+    if isinstance(node, exp.Paren):
+        return _spread(node.this)
+    if isinstance(node, exp.Or):
+        return [*_spread(node.left), *_spread(node.right)]
+    if isinstance(node, exp.And):
+        left, right = _spread(node.left), _spread(node.right)
+        if len(left) * len(right) > BRANCHES:
+            return [[node]]
+        return [[*one, *other] for one in left for other in right]
+    return [[node]]
+
+
+def _spoken(scope: Node, branch: Sequence[Node]) -> set[str]:
+    """The columns named in that branch, in the other conditions of the scope or in those of any query around it: an
+    outer one may speak of the owner."""
+    conditions = list(branch)
     node = scope
     while node is not None:
         if isinstance(node, (exp.Select, exp.Update, exp.Delete)):
             for name in ("where", "having"):
-                if node.args.get(name) is not None:
-                    yield node.args[name]
+                if node.args.get(name) is not None and not (node is scope and name == "where"):
+                    conditions.append(node.args[name])
             for join in node.args.get("joins") or ():
                 if join.args.get("on") is not None:
-                    yield join.args["on"]
+                    conditions.append(join.args["on"])
         node = node.parent
+    return {column.name.lower() for condition in conditions for column in condition.find_all(exp.Column)}
 
 
-def _read(scope: Node, inside: Mapping[str, TableInfo]) -> tuple[dict[str, tuple[Pin, ...]], list[tuple[str, str]]]:
-    """Pins by alias, and pairs of aliases tied by an equality; a tie to what is not `inside` names ``""``."""
+def _read(
+    scope: Node, inside: Mapping[str, TableInfo], branches: Sequence[Sequence[Node]]
+) -> tuple[dict[str, tuple[Pin, ...]], list[tuple[str, str]]]:
+    """Pins by alias, and pairs of aliases tied by an equality; a tie to what is not `inside` names ``""``. One of
+    `branches` that asks for nothing in particular opens the whole."""
     pins: dict[str, tuple[Pin, ...]] = {}
     ties: list[tuple[str, str]] = []
-    conditions = [scope.args["where"].this] if scope.args.get("where") is not None else []
+    either = [_all(branch, inside, ties) for branch in branches]
+    for alias in set(either[0]).intersection(*either):
+        pins[alias] = tuple(pin for one in either for pin in one[alias])
+    conditions = []
     for join in scope.args.get("joins") or ():
         if join.args.get("on") is not None:
             conditions.append(join.args["on"])
         for name in join.args.get("using") or ():
             holders = [a for a, t in inside.items() if name.name.lower() in {c.lower() for c in t.columns}]
             ties += [(holders[0] if holders else "", other) for other in holders[1:] or [""]]
+    for alias, some in _all(conditions, inside, ties).items():
+        pins[alias] = (*pins.get(alias, ()), *some)
+    return pins, ties
+
+
+def _all(
+    conditions: Sequence[Node], inside: Mapping[str, TableInfo], ties: list[tuple[str, str]]
+) -> dict[str, tuple[Pin, ...]]:
+    """Pins by alias of conditions that all hold."""
+    pins: dict[str, tuple[Pin, ...]] = {}
     for condition in conditions:
         for alias, some in _pinned(condition, inside, ties).items():
             pins[alias] = (*pins.get(alias, ()), *some)
-    return pins, ties
+    return pins
 
 
 def _pinned(node: Node, inside: Mapping[str, TableInfo], ties: list[tuple[str, str]]) -> dict[str, tuple[Pin, ...]]:

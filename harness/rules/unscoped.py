@@ -43,6 +43,8 @@ def unscoped_statement(evidence: Evidence) -> Iterator[Finding]:
             continue
         if not differing & set(gap["fields"]) or differing & set(gap["held"]):
             continue
+        if gap.get("branch") and not all(gap["asked"].values()):
+            continue  # what the code itself asks for there (a flag) makes it everybody's, or it cannot be told
         unknown = _unknown(evidence, gap["asked"])
         if unknown is None:
             continue
