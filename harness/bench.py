@@ -126,7 +126,10 @@ async def _hops(count: int) -> None:
 def _drawn(target: Target, pool: Pool, count: int, seed: int) -> list[Plan]:
     facts = target.facts()
     actions = [*target.actions(), *pool.ready.calls]
-    return strategies.generate(actions, count, seed, hostile=facts.hostile, states=states_of(target), third=facts.third)
+    states = states_of(target)
+    return strategies.generate(
+        actions, count, seed, hostile=facts.hostile, states=states, third=facts.third, switches=facts.switches
+    )
 
 
 def _plans(target: Target, pool: Pool, mapped: riskmap.RiskMap, count: int) -> dict[str, list[Plan]]:

@@ -134,7 +134,9 @@ class Campaign:
             raise TargetError(f"target {self.facts.name} offers no action, so nothing can be played")
         claimed = self.riskmap.dimensions(self.facts.name, self.facts.generation)
         states = states_of(self.target)
-        tour = touring.tour(actions, claimed, self.facts.hostile, states, self.facts.third, self.facts.pauses)
+        tour = touring.tour(
+            actions, claimed, self.facts.hostile, states, self.facts.third, self.facts.pauses, self.facts.switches
+        )
         self.touched.expect(tour)
         self._hold_map()
         memory, self.pool.memory = self.pool.memory, None
@@ -154,6 +156,7 @@ class Campaign:
             hostile=self.facts.hostile,
             states=states,
             third=self.facts.third,
+            switches=self.facts.switches,
         )
         explorer = Explorer(
             actions, self.seed, dimensions=ways, states=states, variants=IN_CAMPAIGNS, lay=self._lay,

@@ -148,7 +148,8 @@ def overlays(
                 facts = target.facts()
                 claimed = whole.dimensions(facts.name, facts.generation)
                 actions = [*target.actions(), *pool.ready.calls]
-                tour = touring.tour(actions, claimed, facts.hostile, states_of(target), facts.third, facts.pauses)
+                states = states_of(target)
+                tour = touring.tour(actions, claimed, facts.hostile, states, facts.third, facts.pauses, facts.switches)
                 # A sample is there to be quick: what its faults took is told of the plans as they were found.
                 shares = SAMPLES.get(profile) if only == "*" else None
                 campaign.try_overlays(tour, only, small=shares is None, shares=shares, kinds=kind or KINDS)

@@ -1,8 +1,9 @@
 """Hostile identities: pairs of ids that a careless bot takes for one.
 
 Each family names one way in which bots lose the difference between two ids: by joining parts, by comparing
-beginnings, by making names safe for paths, by folding case or Unicode, by walking paths, by trimming, by cutting. A
-pair is made from drawn parts, so that it can be shrunk to the shortest one that still collides.
+beginnings, by making names safe for paths, by folding case or Unicode, by walking paths, by trimming, by cutting, by
+the ends of a credential. A pair is made from drawn parts, so that it can be shrunk to the shortest one that still
+collides.
 """
 
 from __future__ import annotations
@@ -22,11 +23,16 @@ Pair = tuple[str, str]
 STEM = ""
 """Stands for a part that is drawn freely: a letter, then letters and digits."""
 
+CREDENTIAL = "credential"
+"""The field of which a family says what stands around its canary (``{token}``), the same for both twins."""
+
 LONGEST = 255
 """Characters an id may have unless a target says less."""
 
 _MARKS = ("/", " ", ":", "\\", "|", ".", "é", "租")
 _CUTS = ("64", "50", "191", "255")
+_HEADS = ("32", "12")
+_TAILS = ("8", "0")
 _FORMS = ("é", "ａ", "ﬁ", "½", "Å", "가")
 _BLANKS = (" ", "\t", "\u3000", "\u200b", "\u00a0")
 
@@ -50,6 +56,17 @@ def _unicode(stem: str, form: str) -> Mapping[str, Pair]:
     return {"tenant": (stem + form, stem + other)}
 
 
+def _filled(stem: str, size: int) -> str:
+    return (stem * (size // max(1, len(stem)) + 1))[:size]
+
+
+def _alike_at_its_ends(stem: str, head: str, tail: str) -> Mapping[str, Pair]:
+    """So many characters before the canary and so many after it that both twins' credentials have alike: who knows a
+    credential by its first or last few takes them for one."""
+    around = f"{_filled(stem, int(head))}{{token}}{_filled(stem, int(tail))}"
+    return {CREDENTIAL: (around, around)}
+
+
 FAMILIES: dict[str, Family] = {
     "join": Family("TA", (("_", ":", "::", "|", "/", "-", "."), STEM, STEM, STEM), _joined),
     "prefix": Family("T", (STEM, ("0", "1", "_1", "-x", ".x")), lambda x, tail: {"tenant": (x, x + tail)}),
@@ -61,13 +78,14 @@ FAMILIES: dict[str, Family] = {
     "blank": Family("T", (STEM, _BLANKS), lambda x, blank: {"tenant": (x + blank, x)}),
     "empty": Family("T", (), lambda: {"chat": ("", ""), "user": ("", "")}),
     "length": Family("T", (STEM, _CUTS), lambda x, size: {"tenant": _long(x, int(size))}),
+    "credential": Family("T", (STEM, _HEADS, _TAILS), _alike_at_its_ends),
 }
 """Every family by name. A target says which its bot must stand (`Facts.hostile`)."""
 
 
 def _long(stem: str, size: int) -> Pair:
     """Two ids that differ only in the last of `size` + 1 characters."""
-    filled = (stem * (size // max(1, len(stem)) + 1))[:size]
+    filled = _filled(stem, size)
     return filled + "a", filled + "b"
 
 
@@ -94,7 +112,7 @@ def fields(spec: TwinSpec, longest: int = LONGEST) -> Mapping[str, Pair]:
             raise UsageError(
                 f"hostile family {spec.hostile!r} needs dimension {family.dimension}, not {spec.dimension}"
             )
-        if max(len(mine), len(theirs)) > longest:
+        if field != CREDENTIAL and max(len(mine), len(theirs)) > longest:
             raise UsageError(
                 f"the {field} ids {mine!r} and {theirs!r} are longer than the {longest} that the bot takes"
             )
@@ -117,15 +135,19 @@ def others(family: str) -> Iterator[TwinSpec]:
 
 
 def plainer(spec: TwinSpec) -> Iterator[TwinSpec]:
-    """Simpler twins than these, the simplest first: nobody beside them, ordinary ids, then shorter parts."""
+    """Simpler twins than these, the simplest first: nobody beside them, the usual settings, ordinary ids, then shorter
+    parts."""
     if spec.third:
         yield msgspec.structs.replace(spec, third=False)
+    if spec.settings != "marked":
+        yield msgspec.structs.replace(spec, settings="marked")
     if not spec.hostile:
         return
     yield msgspec.structs.replace(spec, hostile="", parts=())
     for index, kind in enumerate(FAMILIES[spec.hostile].parts if spec.hostile in FAMILIES else ()):
         part = spec.parts[index]
-        shorter = [part[:1], part[: len(part) // 2], part[:-1]] if kind == STEM else [t for t in kind if t < part]
+        simpler = [text for text in kind if (len(text), text) < (len(part), part)]
+        shorter = [part[:1], part[: len(part) // 2], part[:-1]] if kind == STEM else simpler
         for text in dict.fromkeys(shorter):
             if text and text != part:
                 yield msgspec.structs.replace(spec, parts=(*spec.parts[:index], text, *spec.parts[index + 1 :]))

@@ -27,7 +27,14 @@ ELSEWHERE, ON_SURFACE, BY_ITEMS = 0.05, 1.0, 3.0
 well show on a surface that nothing touches without it."""
 
 
-AROUND = {"twins": BY_ITEMS, "hostile": ON_SURFACE, "pictures": ON_SURFACE, "before": ON_SURFACE, "world": ON_SURFACE}
+AROUND = {
+    "twins": BY_ITEMS,
+    "hostile": ON_SURFACE,
+    "settings": ON_SURFACE,
+    "pictures": ON_SURFACE,
+    "before": ON_SURFACE,
+    "world": ON_SURFACE,
+}
 """What else tells plans apart, by kind: how much it is worth where a fault is."""
 
 
@@ -91,6 +98,8 @@ def nearest(overlay: Overlay, plans: Sequence[Plan], did: Mapping[str, Iterable[
         worths = {("twins", twins.dimension, ""): ELSEWHERE, ("pictures", twins.pictures, ""): ELSEWHERE}
         if twins.hostile:
             worths["hostile", "", twins.hostile] = ELSEWHERE
+        if twins.settings != "marked":
+            worths["settings", "", twins.settings] = ELSEWHERE
         worths["before", plan.before, ""] = ELSEWHERE
         # What happens around the bot touches nothing by itself; time passes in most plans.
         worths |= {(step.entry, *_did(step)): ELSEWHERE for step in plan.steps if step.entry == "world"}

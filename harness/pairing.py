@@ -26,6 +26,10 @@ FOLLOWING = 5
 """One pair of a campaign in so many is of a plan in which one comes after the other (`harness.following`): it meets
 whatever the other left of anything."""
 
+SWITCHED = 6
+"""One pair of a campaign in so many is of a plan in which the twins' settings differ (`harness.switched`): of what is
+kept of a switch nothing else tells."""
+
 KEPT = 1000
 """Plans kept as candidates for pairs."""
 
@@ -40,7 +44,9 @@ class Pairing:
         self._clean: list[str] = []
         self._insistent: list[str] = []
         self._following: list[str] = []
+        self._switched: list[str] = []
         self._leaky: list[str] = []
+        self._leaky_switched: list[str] = []
 
     def add(self, plan: Plan, trace: Trace, *, clean: bool) -> None:
         """Remember a plan that was played, if it can be a pair's. `clean`: it showed no finding."""
@@ -52,7 +58,9 @@ class Pairing:
         name = plan.digest()
         self._timed[name] = timed(plan, trace.steps)
         if not clean:
-            self._leaky.append(name)
+            (self._leaky_switched if plan.twins.settings == "switched" else self._leaky).append(name)
+        elif plan.twins.settings == "switched":
+            self._switched.append(name)
         elif insists(plan):
             self._insistent.append(name)
         elif _comes_last(plan):
@@ -63,19 +71,26 @@ class Pairing:
     def chosen(self, count: int) -> list[Plan]:
         """`count` plans spread over what was played, A observing in one and B in the next, one in `THINNED` thinned
         and one in `INSISTENT` of those in which somebody insists, one in `FOLLOWING` of those in which one comes after
-        the other; clean ones where there are enough of them, since a leak explains all that comes after it."""
+        the other, one in `SWITCHED` of those in which settings differ; clean ones where there are enough of them, since
+        a leak explains all that comes after it."""
+        turned = _spread(self._switched, count // SWITCHED)
         after = min(count // FOLLOWING, len(self._following))
-        names = _spread(self._clean, count - after - min(count // INSISTENT, len(self._insistent)))
-        names += _spread(self._insistent, count - after - len(names))
-        names += _spread(self._following, count - len(names))
-        names += _spread(self._leaky, count - len(names))
+        rest = count - len(turned)
+        names = _spread(self._clean, rest - after - min(count // INSISTENT, len(self._insistent)))
+        names += _spread(self._insistent, rest - after - len(names))
+        names += _spread(self._following, rest - len(names))
+        names += _spread([*self._leaky, *self._leaky_switched], rest - len(names))
+        names = _among(names, turned)
         plans = [self._timed[name] for name in names]
         ways = [_way(plan, index) for index, plan in enumerate(plans)]
         return [_or_thinned(way, index) for index, way in enumerate(ways)]
 
     def leaky(self, count: int) -> list[Plan]:
-        """`count` plans spread over those that showed a finding, A observing in one and B in the next."""
-        plans = [self._timed[name] for name in _spread(self._leaky, count)]
+        """`count` plans spread over those that showed a finding, one in `SWITCHED` of them between twins whose settings
+        differ, A observing in one and B in the next."""
+        turned = _spread(self._leaky_switched, count // SWITCHED)
+        names = _among(_spread(self._leaky, count - len(turned)), turned)
+        plans = [self._timed[name] for name in names]
         return [_way(plan, index) for index, plan in enumerate(plans)]
 
     def both_ways(self, plans: Sequence[Plan]) -> list[Plan]:
@@ -129,6 +144,14 @@ def _observes(plan: Plan) -> bool:
     """Whether a thinned plan leaves A anything to do. Calls are asked with what the harness finds in each of the runs,
     all of which leave out the same; where it finds something else, what comes after is not judged."""
     return any(step.who == "A" for step in plan.steps)
+
+
+def _among(names: Sequence[str], others: Sequence[str]) -> list[str]:
+    """`others` among `names`, evenly, so that what is cut short has some of each."""
+    found = list(names)
+    for index, other in enumerate(others):
+        found.insert((index + 1) * len(names) // (len(others) + 1) + index, other)
+    return found
 
 
 def _spread(names: Sequence[str], count: int) -> list[str]:

@@ -6,7 +6,8 @@ so whatever of A is found with B has crossed.
 
 from __future__ import annotations
 
-from typing import Literal
+import hashlib
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -29,6 +30,8 @@ somebody who has come by it may put into a message."""
 
 DIMENSION_FIELDS = {"T": "tenant", "A": "agent", "C": "chat", "P": "platform"}
 
+Value = TypeVar("Value")
+
 NESTING = frozenset(("tenant", "agent", "platform"))
 """Fields by which bots nest containers: ``{tenant: {agent: ...}}``."""
 
@@ -38,7 +41,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
     `secrets` maps a slot (``message``, ``name``, ``prompt``, ``config.global``, ``config.tenant``,
     ``config.agent``, ``credential``, ``picture``) to an unguessable token; `numbers` maps a slot to a planted
-    number; `pictures` maps a slot to picture bytes (PNG).
+    number; `pictures` maps a slot to picture bytes (PNG). `turned` is for `setting` and `marked` to read.
     """
 
     label: Label
@@ -52,6 +55,22 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     secrets: dict[str, str]
     numbers: dict[str, int]
     pictures: dict[str, bytes]
+    turned: str = ""
+    """Empty where settings are the usual ones; else ``0:`` or ``1:``, which of two values it has, and what they are
+    drawn by."""
+
+    def setting(self, name: str, usual: Value, other: Value) -> Value:
+        """The value of a setting that no canary fits into, a switch or a share: `usual`, but where the twins' settings
+        differ (`TwinSpec.settings`) one twin has `usual` and the other `other`; who has which is drawn by `name`."""
+        side, _, drawn = self.turned.partition(":")
+        if not side:
+            return usual
+        turn = hashlib.sha256(f"{drawn}:{name}".encode()).digest()[0] % 2
+        return other if turn ^ int(side) else usual
+
+    def marked(self, text: str, slot: str) -> str:
+        """A name that others see, followed by the secret of that slot; bare where the twins' names are to be equal."""
+        return text if self.turned else text + self.secrets[slot]
 
     def identity(self) -> dict[str, str]:
         """The four dimensions by field name."""
@@ -78,6 +97,9 @@ class TwinSpec(msgspec.Struct, frozen=True, kw_only=True):
     that it shows are drawn anew, those of A stay. With `third` a third principal of their kind is there beside them.
     `first` stands first where a bot goes through all whom it knows: its turn of a timer comes before the other's.
     With `absent` the bot has never heard of B, who does nothing then.
+    `settings` says what in the twins' configurations differs beside texts: nothing, while names carry canaries
+    (``marked``), or switches and the like (`Principal.setting`), while their bots bear one name (``switched``). B's
+    are all the other way with `others`.
     """
 
     dimension: str = "T"
@@ -90,6 +112,7 @@ class TwinSpec(msgspec.Struct, frozen=True, kw_only=True):
     third: bool = False
     first: Literal["A", "B"] = "A"
     absent: bool = False
+    settings: Literal["marked", "switched"] = "marked"
 
 
 class Twins(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from harness import impostors
+from harness import impostors, switched
 from harness.choices import cut_short
 from harness.drawing import of_the_seed_alone
 from harness.following import Following
@@ -138,9 +138,10 @@ def generate(
     hostile: Sequence[str] = (),
     states: Sequence[str] = (EMPTY,),
     third: bool = False,
+    switches: bool = False,
 ) -> list[Plan]:
     """`count` plans, the same for the same seed; `hostile` are the families of ids to draw from, `third` says whether
-    a third tenant may stand by.
+    a third tenant may stand by, `switches` whether some twins' settings differ (`harness.switched`).
 
     Hypothesis only generates: judging and shrinking are ours, since one exception a plan would hide every leak but the
     first. A generation run dwells on variants of what it drew first, so that many short ones spread better than a long
@@ -157,7 +158,7 @@ def generate(
         if following and len(made) < count:
             made.append(following.draw(TEXTS))
         turn += 1
-    return made
+    return switched.some(made) if switches else made
 
 
 def _batch(

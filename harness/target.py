@@ -112,6 +112,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     `answers` are globs over ``module:function`` of the stand-ins that wait as long as an answer from outside would
     take: exploring lets such an answer come late or at once. `pauses` are waits, in seconds, longer than the usual
     ones of a plan, that this bot can be played through in good time: one plan of the tour takes each.
+    `switches` says whether the target writes its bot's settings as `Principal.setting` and `Principal.marked` give
+    them, so that twins may differ in them.
     """
 
     name: str
@@ -133,6 +135,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     answers: tuple[str, ...] = ()
     third: bool = False
     pauses: tuple[float, ...] = ()
+    switches: bool = False
 
 
 class Patcher:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from harness import company, impostors
+from harness import company, impostors, switched
 from harness.forgery import names_other
 from harness.plan import EMPTY, Plan, Step
 from harness.principal import Label, TwinSpec
@@ -56,13 +56,15 @@ def tour(
     states: Sequence[str] = (EMPTY,),
     third: bool = False,
     pauses: Sequence[float] = (),
+    switches: bool = False,
 ) -> list[Plan]:
     """Every action with every choice, done by both twins, in both orders and both ways of differing, the second time
     where some of everything lies from earlier days, if the target offers that; then every payload that names the other
     twin, and every family of hostile ids (`harness.impostors`); with `third` everything beside a third tenant
-    (`harness.company`); then, from each further state that a plan may begin with, everything that an entry offers, in
-    one plan an entry; and the same before and after the bot is started anew, if the target offers that, and before and
-    after each of the `pauses`, in which what was kept runs out.
+    (`harness.company`), with `switches` between twins whose settings differ (`harness.switched`); then, from each
+    further state that a plan may begin with, everything that an entry offers, in one plan an entry; and the same before
+    and after the bot is started anew, if the target offers that, and before and after each of the `pauses`, in which
+    what was kept runs out.
 
     It makes reach independent of chance: what a target offers is tried even by the shortest campaign. `claimed` maps
     dimensions to the entries on which cells claim them: there twins differ within one tenant as well. What matters
@@ -115,10 +117,12 @@ def tour(
     called = calls_tour(actions, calls, states)
     half = len(called) // 2
     beside = company.standing_by(actions) if third else []
+    turned = switched.switching(actions) if switches else []
     # Tenants first, then the calls, then everything again in other ways: who has little time has the most of it.
     return [
-        *apart["T"], *impostors.forging(actions), *called[:half], *apart["A"], *found, *across, *long, *apart["TA"],
-        *failing, *beside, *impostors.colliding(actions, hostile), *apart["C"], *apart["P"], *called[half:],
+        *apart["T"], *impostors.forging(actions), *called[:half], *turned, *apart["A"], *found, *across, *long,
+        *apart["TA"], *failing, *beside, *impostors.colliding(actions, hostile), *apart["C"], *apart["P"],
+        *called[half:],
     ]  # fmt: skip
 
 

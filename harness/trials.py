@@ -89,9 +89,11 @@ def try_fault(ground: Ground, overlay: Overlay, tour: Sequence[Plan], small: boo
     if overlay.overlap:
         return _hunted(ground, overlay, small)
     paired = overlay.rule == RULE
-    # A pair costs as much as two plans: the tour is taken in its own order, what matters most first.
+    # A pair costs as much as two plans: the tour is taken in its own order, what matters most first, but for the few
+    # plans that have much done by both and are alone in showing what is kept of a switch.
+    ordered = sorted(tour, key=lambda plan: plan.twins.settings != "switched")
     chosen = (
-        chain(ground.pairing.both_ways(tour), _observed(ground))
+        chain(ground.pairing.both_ways(ordered), _observed(ground))
         if paired
         else chain(candidates(ground, overlay, tour), later(ground))
     )

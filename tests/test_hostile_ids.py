@@ -38,6 +38,7 @@ CARELESS: dict[str, Callable[[Principal, str], str]] = {
     "blank": lambda who, part: who.tenant.strip("\u200b \t\u3000\u00a0"),
     "empty": lambda who, part: who.chat + who.user,
     "length": lambda who, part: who.tenant[: min(int(part or 0), 254)],
+    "credential": lambda who, part: who.credential[: len("key_") + int(part)],
 }
 """What a bot does that takes the two for one, by family. The second argument is the part that is no stem."""
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from fixtures.overlays import (
+    _reference_alike,
     _reference_areas,
     _reference_carried,
     _reference_company,
@@ -341,7 +342,7 @@ def test_every_fault_has_a_scene_or_a_plan_and_every_rule_a_fault() -> None:
     assert {fault.rule for fault in reference.FAULTS} == {*registry(), RULE}
     told = {*test_reference_faults.LEAKS, *test_reference_faults_moving.LEAKS, *(fault.name for fault in FAULTS)}
     # Each of these has a file of its own.
-    told |= {fault.name for some in (_reference_company, _reference_within) for fault in some.FAULTS}
+    told |= {fault.name for some in (_reference_company, _reference_within, _reference_alike) for fault in some.FAULTS}
     told |= {"keys-read-whole"}
     alone = [fault.name for fault in reference.FAULTS if not fault.overlap and fault.rule != RULE]
     assert [name for name in alone if name not in told] == []
