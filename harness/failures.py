@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from harness.errors import UsageError
+from harness.plan import Step
 from harness.principal import Label
 from harness.target import Action
 
@@ -40,6 +41,12 @@ def fail_action(*own: str, weight: int = 1) -> Action:
         weight=weight,
         about="from now on the nth operation of that kind fails, or one thing whenever it is asked, or each for once",
     )
+
+
+def at_each(step: Step) -> bool:
+    """Whether from that step on each thing of a kind fails."""
+    payload = step.payload
+    return (step.entry, step.action) == ("world", "fail") and bool(payload.get("each")) and not payload.get("one")
 
 
 class _Armed(msgspec.Struct):

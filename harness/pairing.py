@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from itertools import groupby
 
+from harness.failures import at_each
 from harness.pairs import Pair, pairable, spared, swapped, thinned, timed, waits
 from harness.plan import Plan, cancels
 from harness.principal import TWINS
@@ -26,6 +27,10 @@ FOLLOWING = 5
 """One pair of a campaign in so many is of a plan in which one comes after the other (`harness.following`): it meets
 whatever the other left of anything."""
 
+STRUCK = 10
+"""One pair of a campaign in so many is of a plan in which each thing fails that is written (``each`` of a failure
+step): what one could not write, and another wrote for it, bears nobody's mark."""
+
 KEPT = 1000
 """Plans kept as candidates for pairs."""
 
@@ -40,6 +45,7 @@ class Pairing:
         self._clean: list[str] = []
         self._insistent: list[str] = []
         self._following: list[str] = []
+        self._struck: list[str] = []
         self._leaky: list[str] = []
 
     def add(self, plan: Plan, trace: Trace, *, clean: bool) -> None:
@@ -53,6 +59,8 @@ class Pairing:
         self._timed[name] = timed(plan, trace.steps)
         if not clean:
             self._leaky.append(name)
+        elif any(at_each(step) for step in plan.steps):
+            self._struck.append(name)
         elif insists(plan):
             self._insistent.append(name)
         elif _comes_last(plan):
@@ -63,10 +71,14 @@ class Pairing:
     def chosen(self, count: int) -> list[Plan]:
         """`count` plans spread over what was played, A observing in one and B in the next, one in `THINNED` thinned
         and one in `INSISTENT` of those in which somebody insists, one in `FOLLOWING` of those in which one comes after
-        the other; clean ones where there are enough of them, since a leak explains all that comes after it."""
+        the other, one in `STRUCK` of those in which each thing fails; clean ones where there are enough of them, since
+        a leak explains all that comes after it."""
         after = min(count // FOLLOWING, len(self._following))
+        struck = _spread(self._struck, count // STRUCK)
+        after += len(struck)
         names = _spread(self._clean, count - after - min(count // INSISTENT, len(self._insistent)))
         names += _spread(self._insistent, count - after - len(names))
+        names += struck
         names += _spread(self._following, count - len(names))
         names += _spread(self._leaky, count - len(names))
         plans = [self._timed[name] for name in names]

@@ -305,17 +305,17 @@ def _failing(action: Action, talks: Sequence[Action], looks: Sequence[Action] = 
             yield Plan(seed=turn, twins=spec, steps=tuple(steps))
     written = [what for what in action.payload["what"] if what.partition(".")[0] in WRITTEN]
     for turn, what in enumerate(written if "each" in action.payload else ()):
-        order = ORDERS[turn % 2]
+        first, then = ORDERS[turn % 2]
         talk = [
             Step(entry=sent.entry, action=sent.name, who=who, payload=next(_variants(sent)))
             for sent in talks
-            for who in order
+            for who in (first, then)
         ]
         payload = {"what": what, "nth": 1, "times": 1, "one": False, "each": True}
-        steps = [*talk, pause, Step(entry="world", action="fail", who=order[0], payload=payload)]
+        steps = [*talk, pause, Step(entry="world", action="fail", who=first, payload=payload)]
         steps += [*talk, pause] * ROUNDS
         asked = {"ids": "own", "pick": 0}
-        steps += [Step(entry=look.entry, action=look.name, who=order[1], payload=asked) for look in looks]
+        steps += [Step(entry=look.entry, action=look.name, who=then, payload=asked) for look in looks]
         spec = TwinSpec(dimension="T", pictures="equal", seed=turn % TWIN_SEEDS)
         yield Plan(seed=turn, twins=spec, steps=(*steps, cold))
 

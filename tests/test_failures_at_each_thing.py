@@ -9,11 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from fixtures.targets.reference import ReferenceTarget
-from harness import touring
+from harness import pairs, touring
 from harness.failures import fail_action
+from harness.finding import Finding
+from harness.judge import judge
+from harness.pairing import Pairing
+from harness.pairs import spared, timed
 from harness.plan import Plan, Step
 from harness.pool import Pool
 from harness.probes.files import FileProbe
@@ -21,7 +26,8 @@ from harness.probes.statement import written
 from harness.recorder import Recorder
 from harness.strikes import strike
 from harness.target import Action, Facts
-from tests.evidence_factory import TWINS
+from harness.trace import Trace
+from tests.evidence_factory import TWINS, trace
 from tests.rows_support import Watched, Words, watching
 
 ACTIONS = [fail_action("llm.error")]
@@ -139,3 +145,35 @@ def test_a_target_of_before_that_offers_no_each_has_no_such_plan() -> None:
     old = Action(entry="world", name="fail", payload={"what": ["database.io"], "nth": [1], "times": [1]})
     plans = touring.tour([say, old])
     assert not any(step.payload.get("each") for plan in plans for step in plan.steps)
+
+
+def test_one_pair_in_ten_is_of_a_plan_in_which_each_thing_fails() -> None:
+    kept = Pairing(("tenant",))
+    for number in range(40):
+        payload = {"what": "database.io", "nth": 1, "each": number < 4}
+        fails = Step(entry="world", action="fail", who="A", payload=payload)
+        said = [Step(entry="api", action="text", who=who) for who in ("A", "B", "A")]
+        kept.add(Plan(seed=number, steps=(fails, *said)), msgspec.structs.replace(trace(), steps=()), clean=True)
+    assert [sum(plan.seed < 4 for plan in kept.chosen(count)) for count in (9, 10, 20)] == [0, 1, 2]
+
+
+def test_what_one_could_not_write_and_another_writes_for_it_shows_in_a_plan_of_the_tour() -> None:
+    """Failures by number do not come that far: the call is written down after everything else of a reply."""
+    facts = ReferenceTarget().facts()
+
+    def differs(plan: Plan, overlay: str) -> bool:
+        made = msgspec.structs.replace(plan, overlays=(overlay,) if overlay else ())
+        outcome = pool.run(made)
+        assert outcome.trace is not None and judge(outcome.trace, facts) == []
+        struck = {access.surface for access in outcome.trace.accesses if access.detail.get("injected")}
+        assert struck >= {"messages", "llm_usage", "expressions"}, "what is written late as well"
+        tried = spared(timed(made, outcome.trace.steps))
+        return any(pair.result == "differs" for pair in next(pairs.play(pool, [tried], facts, of)))
+
+    def of(found: Trace) -> list[Finding]:
+        return judge(found, facts)
+
+    with Pool(SPEC, jobs=1) as pool:
+        plan = _sweeps()[0]
+        assert differs(plan, "usage-written-later")
+        assert not differs(plan, "")

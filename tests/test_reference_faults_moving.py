@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import peewee
 import pytest
 
 from fixtures.reference_bot import config, storage, store
@@ -281,6 +282,18 @@ async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
         return False
     finally:
         client.transport = former
+
+
+@leak("usage-written-later")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    store.database.execute_sql("ALTER TABLE llm_usage RENAME TO gone")
+    with act(twins.a), pytest.raises(peewee.OperationalError):
+        await client.ask("topic", "hi")
+    store.database.execute_sql("ALTER TABLE gone RENAME TO llm_usage")
+    before = await rows_of(twins.b, store.UsageRow)
+    with act(twins.b):
+        await client.ask("topic", "hi")
+    return await rows_of(twins.b, store.UsageRow) == before + 2
 
 
 @leak("monthly-cleanup-of-all")
