@@ -213,6 +213,7 @@ def calls_tour(actions: Sequence[Action], calls: Sequence[Action], states: Seque
                     picks += [{"ids": "other", "pick": 0}, {"ids": "other", "pick": 1}]
                 if "page" in call.payload:
                     picks.append({"ids": "own", "pick": 0, "page": 2})
+                picks += [{"ids": "own", "pick": 0, "only": only} for only in call.payload.get("only", ()) if only]
                 if call.takes:
                     picks.reverse()  # what one has taken away oneself the other cannot ask for
                 tries = [{**pick, "context": "own"} if "context" in call.payload else pick for pick in picks]

@@ -12,6 +12,7 @@ import pytest
 
 from fixtures.reference_bot import config, storage, store
 from fixtures.reference_bot.identity import Identity, IdentityMissing, acting, peek
+from fixtures.reference_bot.jargon import jargon
 from fixtures.reference_bot.llm import client
 from fixtures.reference_bot.messages import messages
 from fixtures.reference_bot.runtime import runtime
@@ -236,6 +237,14 @@ async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
         return await messages.count() > 0
     except IdentityMissing:
         return False
+
+
+@leak("found-in-meanings-of-all")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    with act(twins.a):
+        await jargon.learn("stream of A", "word")
+    with act(twins.b):
+        return bool([row for letter in "aeo" for row in await jargon.listed(search=letter)])
 
 
 @leak("next-page-of-whoever-looked")
