@@ -21,6 +21,9 @@ SOON = 86_400.0
 SEARCHED = re.compile(r"(^|_)(search|query|q|keywords?|terms?|needle|contains|pattern)$")
 """Names of parameters that take what one looks for."""
 
+FREQUENT = "e"
+"""What is looked for where a principal says nothing of its own."""
+
 PAGED = re.compile(r"(^|_)(page|page_no|page_num|offset|skip)$")
 """Names of parameters that say where to go on in what is shown in parts."""
 
@@ -56,6 +59,11 @@ class Parameter(msgspec.Struct, frozen=True):
         return wanted(self.name) and kind in (None, Any, str, int)
 
     @property
+    def searches(self) -> bool:
+        """Whether it takes what one looks for."""
+        return _inner(self.hint) is str and SEARCHED.search(self.name.lower()) is not None
+
+    @property
     def pages(self) -> bool:
         """Whether it says where to go on in what is shown in parts."""
         return _inner(self.hint) is int and PAGED.search(self.name.lower()) is not None
@@ -70,12 +78,12 @@ class Parameter(msgspec.Struct, frozen=True):
 
 class Chooser:
     """Chooses arguments for one call. `owner` is whose things are handed over, `who` calls; `pick` numbers the choice
-    where there are several; on a `page` after the first one thing is shown at a time. `crossed` is true once something
-    that only the owner has was handed over."""
+    where there are several; on a `page` after the first one thing is shown at a time. Of what is optional `only` is
+    given alone, where it is named. `crossed` is true once something that only the owner has was handed over."""
 
     def __init__(
         self, harvest: Harvest, who: Principal, owner: Label, pick: int, packages: Sequence[str], now: float,
-        call: str = "", page: int = 1,
+        call: str = "", page: int = 1, only: str = "",
     ) -> None:  # fmt: skip
         self._harvest = harvest
         self._who = who
@@ -85,12 +93,15 @@ class Chooser:
         self._now = now
         self._call = call
         self._page = page
+        self._only = only
         self.crossed = False
 
     def arguments(self, parameters: Sequence[Parameter]) -> dict[str, Any]:
         """A value for every parameter that needs or takes one. Raises Unmet."""
         chosen: dict[str, Any] = {}
         for parameter in parameters:
+            if self._only and not parameter.required and parameter.name != self._only:
+                continue
             try:
                 chosen[parameter.name] = self._value(parameter)
             except _LeftOut:
@@ -105,7 +116,10 @@ class Chooser:
             value = self._owned(parameter.name, kind)
             if value is not None:
                 return [value] if many else value
-        if kind is str and not many and self._pick % 2 and SEARCHED.search(parameter.name.lower()):
+        if self._only == parameter.name and parameter.searches:
+            # What everybody's texts hold: a condition that stands behind this one alone is met by rows of the other's.
+            return self._who.secrets.get("message", FREQUENT)[:1]
+        if kind is str and not many and self._pick % 2 and parameter.searches:
             # The other may look for it as well: a search that forgets whose rows it goes through finds the other's.
             return self._who.user if self._pick % 4 == 1 else self._who.chat
         if self._page > 1 and kind is int and not many:

@@ -10,6 +10,7 @@ import msgspec
 from harness.principal import SHARED, TWINS
 from harness.record import MatrixCell
 from harness.trace import FAILED, Access, Trace
+from harness.unserved import Unserved
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -43,6 +44,7 @@ class Coverage:
         self.wrong: dict[str, int] = {}
         self.dimensions: set[str] = set()
         self.calls: dict[tuple[str, str], dict[str, int]] = {}
+        self.unserved = Unserved()
 
     def add(self, trace: Trace) -> None:
         """Count one trace."""
@@ -60,6 +62,7 @@ class Coverage:
                 _crossed(access) and not failing,
             )  # fmt: skip
             counts[reach] = counts.get(reach, 0) + 1 + int(access.detail.get("repeats", 0))
+        self.unserved.add(trace)
         for record in trace.steps:
             step = (record.entry, record.action, record.outcome)
             self.steps[step] = self.steps.get(step, 0) + 1

@@ -25,6 +25,9 @@ from harness.target import Action, Exposing, Target
 
 OWN, OTHER = "own", "other"
 
+FILTERS = 3
+"""Optional arguments of one call that are given alone."""
+
 LATE = ("delete", "remove", "clear", "reset", "drop", "stop", "unload", "uninstall", "disable", "ban", "erase", "purge",
         "cancel")  # fmt: skip
 """What takes things away is called after everything else: nothing would be left to ask for."""
@@ -47,8 +50,8 @@ class Call(msgspec.Struct, frozen=True):
 
     def action(self, packages: Sequence[str]) -> Action:
         """The call as an action of plans. `ids` is whose things are handed over, `pick` which, `page` which part is
-        asked for of what is shown in parts, `context` whose the bot's context is: none only where no object of the bot
-        is handed over, for to look at that is no offence."""
+        asked for of what is shown in parts, `only` which of what is optional is given alone, `context` whose
+        the bot's context is: none only where no object of the bot is handed over, for to look at that is no offence."""
         classes = any(typing.get_origin(parameter.hint) is type for parameter in self.parameters)
         payload: dict[str, Any] = {"ids": [OWN], "pick": list(range(24 if classes else 4))}
         wrong: dict[str, Any] = {}
@@ -59,10 +62,22 @@ class Call(msgspec.Struct, frozen=True):
         if self.holder is not None and not self.needs_objects(packages):
             payload["context"] = [OWN, OWN, OWN, "none"]
             wrong = {"context": ["none"]}
+        if self.filters:
+            payload["only"] = ["", "", "", *self.filters]
         about = "a call with one's own things, or with the other's"
         return Action(
             entry=self.entry, name=self.name, payload=payload, wrong=wrong, call=True, takes=self.late, about=about
         )  # fmt: skip
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """What is optional and can be given alone, which shows what each does by itself: what one looks for, and where
+        there are several, what belongs to somebody. At most `FILTERS`, what one looks for first."""
+        optional = [parameter for parameter in self.parameters if not parameter.required]
+        found = [one.name for one in optional if one.searches]
+        found += [one.name for one in optional if one.takes and not one.searches]
+        alone = len(found) == 1 and not any(one.searches for one in optional)
+        return () if alone else tuple(found[:FILTERS])
 
     @property
     def late(self) -> bool:
@@ -81,7 +96,8 @@ class Call(msgspec.Struct, frozen=True):
         cross = payload.get("ids", OWN) == OTHER
         owner = who.label if not cross else ("B" if who.label == "A" else "A")
         pick, page = int(payload.get("pick", 0)), int(payload.get("page", 1))
-        chooser = Chooser(harvest, who, owner, pick, packages, time.time(), self.name, page)
+        only = str(payload.get("only", ""))
+        chooser = Chooser(harvest, who, owner, pick, packages, time.time(), self.name, page, only)
         chosen = chooser.arguments(self.parameters)
         if cross and not chooser.crossed:
             raise Unmet("there is nothing of the other's that one does not have oneself")

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from itertools import groupby
 
+from harness.failures import at_each
 from harness.pairs import Pair, pairable, spared, swapped, thinned, timed, waits
 from harness.plan import Plan, cancels
 from harness.principal import TWINS
@@ -30,6 +31,10 @@ SWITCHED = 6
 """One pair of a campaign in so many is of a plan in which the twins' settings differ (`harness.switched`): of what is
 kept of a switch nothing else tells."""
 
+STRUCK = 10
+"""One pair of a campaign in so many is of a plan in which each thing fails that is written (``each`` of a failure
+step): what one could not write, and another wrote for it, bears nobody's mark."""
+
 KEPT = 1000
 """Plans kept as candidates for pairs."""
 
@@ -45,6 +50,7 @@ class Pairing:
         self._insistent: list[str] = []
         self._following: list[str] = []
         self._switched: list[str] = []
+        self._struck: list[str] = []
         self._leaky: list[str] = []
         self._leaky_switched: list[str] = []
 
@@ -61,6 +67,8 @@ class Pairing:
             (self._leaky_switched if plan.twins.settings == "switched" else self._leaky).append(name)
         elif plan.twins.settings == "switched":
             self._switched.append(name)
+        elif any(at_each(step) for step in plan.steps):
+            self._struck.append(name)
         elif insists(plan):
             self._insistent.append(name)
         elif _comes_last(plan):
@@ -71,16 +79,17 @@ class Pairing:
     def chosen(self, count: int) -> list[Plan]:
         """`count` plans spread over what was played, A observing in one and B in the next, one in `THINNED` thinned
         and one in `INSISTENT` of those in which somebody insists, one in `FOLLOWING` of those in which one comes after
-        the other, one in `SWITCHED` of those in which settings differ; clean ones where there are enough of them, since
-        a leak explains all that comes after it."""
+        the other, one in `SWITCHED` of those in which settings differ, one in `STRUCK` of those in which each thing
+        fails; clean ones where there are enough of them, since a leak explains all that comes after it."""
         turned = _spread(self._switched, count // SWITCHED)
+        struck = _spread(self._struck, count // STRUCK)
         after = min(count // FOLLOWING, len(self._following))
-        rest = count - len(turned)
+        rest = count - len(turned) - len(struck)
         names = _spread(self._clean, rest - after - min(count // INSISTENT, len(self._insistent)))
         names += _spread(self._insistent, rest - after - len(names))
         names += _spread(self._following, rest - len(names))
         names += _spread([*self._leaky, *self._leaky_switched], rest - len(names))
-        names = _among(names, turned)
+        names = _among(_among(names, struck), turned)
         plans = [self._timed[name] for name in names]
         ways = [_way(plan, index) for index, plan in enumerate(plans)]
         return [_or_thinned(way, index) for index, way in enumerate(ways)]

@@ -261,6 +261,19 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     bare_failed: int = 0
 
 
+class UnservedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was tried so many times (`tries`) and never once ended well, so that nothing behind it was
+    exercised: an action of the target, or a found function or route (`call`). `outcomes` counts how the tries ended,
+    `error` is what was said most often, with ids and secrets by name."""
+
+    entry: str
+    name: str
+    tries: int
+    outcomes: dict[str, int]
+    error: str = ""
+    call: bool = False
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """All of one campaign. `witnesses` maps fingerprints to the shrunk plan's JSON."""
 
@@ -273,5 +286,6 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     performance: Performance
     unclaimed: tuple[UnclaimedRecord, ...] = ()
     calls: tuple[CallRecord, ...] = ()
+    unserved: tuple[UnservedRecord, ...] = ()
     requirements: tuple[RequirementRecord, ...] = ()
     witnesses: dict[str, bytes] = {}

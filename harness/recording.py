@@ -58,6 +58,7 @@ def recorded(campaign: Campaign) -> RunRecord:
             CallRecord(entry=entry, name=name, **told)
             for (entry, name), told in sorted(campaign.coverage.calls.items())
         ),
+        unserved=campaign.coverage.unserved.records(),
         requirements=requirement.decide_all(
             campaign.requirements, campaign.facts, whole,
             Evidence(matcher=matcher, findings=findings, tables=campaign.tables),

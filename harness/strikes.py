@@ -8,7 +8,7 @@ import sqlite3
 from typing import TypeVar
 
 from harness.flow import FLOW
-from harness.probes.statement import verb
+from harness.probes.statement import verb, written
 from harness.recorder import current
 
 INJECTED = "injected by the harness: a failure step struck here"
@@ -19,18 +19,19 @@ E = TypeVar("E", bound=BaseException)
 _STATEMENTS = ("select", "insert", "update", "delete", "replace", "with", "values")
 
 
-def strike(kind: str, of: str = "") -> str:
+def strike(kind: str, of: str = "", thing: str | None = None) -> str:
     """Whether the operation of `kind` that the running code is about to do shall fail: how, or empty.
 
     For what a target replaces (``strike("llm", name)`` in the stand-in of a model). `of` names what the operation is
-    done on, as far as it may fail while others of its kind do not. Empty outside a run and while the
-    harness itself is at work.
+    done on, as far as it may fail while others of its kind do not; `thing` what it uses where
+    each of a kind is to fail, if that is another: the table that a statement writes, empty where it writes none. Empty
+    outside a run and while the harness itself is at work.
     """
     recorder = current()
     if recorder is None or not recorder.listening or not recorder.failures:
         return ""
     # Where no step acts, as in a timer's round of all tenants, it is the turn of whoever the bot serves there.
-    return recorder.failures.strike(kind, FLOW.get().actor or recorder.served(), of)
+    return recorder.failures.strike(kind, FLOW.get().actor or recorder.served(), of, of if thing is None else thing)
 
 
 def injected(error: BaseException) -> bool:
@@ -44,7 +45,7 @@ def at_statement(sql: str) -> None:
     recorder = current()
     if recorder is None or not recorder.failures or verb(sql) not in _STATEMENTS:
         return
-    how = strike("database", sql)
+    how = strike("database", sql, written(sql))
     if how:
         locked = how == "locked"
         error = sqlite3.OperationalError("database is locked" if locked else "disk I/O error")

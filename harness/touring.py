@@ -217,6 +217,7 @@ def calls_tour(actions: Sequence[Action], calls: Sequence[Action], states: Seque
                     picks += [{"ids": "other", "pick": 0}, {"ids": "other", "pick": 1}]
                 if "page" in call.payload:
                     picks.append({"ids": "own", "pick": 0, "page": 2})
+                picks += [{"ids": "own", "pick": 0, "only": only} for only in call.payload.get("only", ()) if only]
                 if call.takes:
                     picks.reverse()  # what one has taken away oneself the other cannot ask for
                 tries = [{**pick, "context": "own"} if "context" in call.payload else pick for pick in picks]
@@ -247,6 +248,13 @@ def _together(calls: Sequence[Action]) -> list[list[Action]]:
 COLD = 65
 """Seconds after which what was cached at boot is loaded anew, where caches live for the usual minute."""
 
+ROUNDS = 3
+"""How often both twins send everything while each thing that is written fails once: a flow that breaks off at one gets
+as far as the next the next time."""
+
+WRITTEN = ("database", "disk")
+"""Kinds of failure at things that are written, of which there are many: each is tried."""
+
 DEPTHS = 3
 """How deep into a message each kind of failure is tried by the tour: at so many of the action's choices of ``nth``."""
 
@@ -258,9 +266,10 @@ def _shows(calls: Sequence[Action]) -> list[Action]:
 
 def _failing(action: Action, talks: Sequence[Action], looks: Sequence[Action] = ()) -> Iterator[Plan]:
     """Every kind of failure in the midst of what both twins send (`talks`): in one's own flow when the caches are
-    warm, in anybody's when they are cold, as an outage that lasts through messages of every kind, and as the second
-    and then the first of what there is of that kind going down for good. After those in one's own flow the other
-    makes the calls `looks`: what a bot keeps of a failure it may show to anybody."""
+    warm, in anybody's when they are cold, as an outage that lasts through messages of every kind, as the second
+    and then the first of what there is of that kind going down for good, and as each thing that is written failing
+    once. After those in one's own flow the other makes the calls `looks`: what a bot keeps of a failure it may show to
+    anybody."""
     if not talks:
         return
     depths = list(action.payload["nth"])
@@ -299,6 +308,21 @@ def _failing(action: Action, talks: Sequence[Action], looks: Sequence[Action] = 
                 steps.append(pause)
             spec = TwinSpec(dimension=dimension, pictures=pictures, seed=turn % TWIN_SEEDS)
             yield Plan(seed=turn, twins=spec, steps=tuple(steps))
+    written = [what for what in action.payload["what"] if what.partition(".")[0] in WRITTEN]
+    for turn, what in enumerate(written if "each" in action.payload else ()):
+        first, then = ORDERS[turn % 2]
+        talk = [
+            Step(entry=sent.entry, action=sent.name, who=who, payload=next(_variants(sent)))
+            for sent in talks
+            for who in (first, then)
+        ]
+        payload = {"what": what, "nth": 1, "times": 1, "one": False, "each": True}
+        steps = [*talk, pause, Step(entry="world", action="fail", who=first, payload=payload)]
+        steps += [*talk, pause] * ROUNDS
+        asked = {"ids": "own", "pick": 0}
+        steps += [Step(entry=look.entry, action=look.name, who=then, payload=asked) for look in looks]
+        spec = TwinSpec(dimension="T", pictures="equal", seed=turn % TWIN_SEEDS)
+        yield Plan(seed=turn, twins=spec, steps=(*steps, cold))
 
 
 def _around(

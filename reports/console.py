@@ -33,6 +33,8 @@ def summary(report: dict[str, Any], *, width: int = 100, colour: bool = False, f
     )
     if said := contradictions.sentence(report["contradictions"]):
         lines += _wrap(said, width)
+    if said := words.unserved(report["unserved"]):
+        lines += _wrap(said, width)
     lines += _findings(report, width, findings)
     for waiver in report["waivers"]:
         if waiver["state"] != "active":

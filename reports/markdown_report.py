@@ -43,7 +43,14 @@ def render(report: dict[str, Any]) -> str:
     for verdict, (label, meaning) in words.VERDICTS.items():
         items = [item for item in report["items"] if item["verdict"] == verdict]
         rest.append(_fold(f"{label}: {words.plural(len(items), 'item')} ({meaning})", [_item(item) for item in items]))
-    rest += [_soundness(report), _scope(report), _matrix(report), _unclaimed(report), _contradictions(report)]
+    rest += [
+        _soundness(report),
+        _scope(report),
+        _matrix(report),
+        _unserved(report),
+        _unclaimed(report),
+        _contradictions(report),
+    ]
     text, left = "", 0
     for part in [*parts, *(part for part in rest if part)]:
         if len((text + part).encode()) > LIMIT - _SPARE:
@@ -198,6 +205,18 @@ def _contradictions(report: dict[str, Any]) -> str:
         lines.append("")
     title = contradictions.sentence(report["contradictions"])
     return _details(title[:1].upper() + title[1:], "\n".join(lines)) if lines else ""
+
+
+def _unserved(report: dict[str, Any]) -> str:
+    lines = [
+        f"{_code(tried['entry'] + '.' + tried['name'])}: tried {words.plural(tried['tries'], 'time')}, "
+        f"{words.ended(tried['outcomes'])}" + (f"; mostly: {_text(tried['error'])}" if tried["error"] else "")
+        for tried in report["unserved"][:_MOST_PLACES]
+    ]
+    more = len(report["unserved"]) - len(lines)
+    if more:
+        lines.append(f"{more} more in report.json")
+    return _fold(f"Tried and never once served: nothing behind it was exercised ({len(report['unserved'])})", lines)
 
 
 def _unclaimed(report: dict[str, Any]) -> str:

@@ -113,6 +113,7 @@ def from_record(
         requirements=msgspec.convert(msgspec.to_builtins(record.requirements), tuple[RequirementReport, ...]),
         unclaimed=tuple(_unclaimed(place) for place in record.unclaimed),
         calls=msgspec.convert(msgspec.to_builtins(record.calls), tuple[CallReport, ...]),
+        unserved=record.unserved,
         waivers=waivers,
         errors=record.errors,
         soundness=SoundnessReport(**msgspec.structs.asdict(record.soundness)),

@@ -34,6 +34,8 @@ def redact(report: dict[str, Any], secrets: Iterable[str] = ()) -> dict[str, Any
     report["findings"] = [_finding(finding, keys) for finding in report["findings"]]
     for error in report["errors"]:
         error["message"] = LEFT_OUT
+    for tried in report["unserved"]:
+        tried["error"] = LEFT_OUT if tried["error"] else ""
     for overlay in report["soundness"]["overlays"]:
         overlay["detail"] = overlay["witness"] = ""
     report["unclaimed"] = [

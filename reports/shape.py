@@ -6,7 +6,16 @@ from typing import Any, Literal
 
 import msgspec
 
-from harness.record import ErrorRecord, MatrixCell, OutcomeName, OverlayRecord, Performance, RunInfo, VerdictName
+from harness.record import (
+    ErrorRecord,
+    MatrixCell,
+    OutcomeName,
+    OverlayRecord,
+    Performance,
+    RunInfo,
+    UnservedRecord,
+    VerdictName,
+)
 from harness.riskmap import Documents
 from reports.contradictions import Contradictions
 from reports.verdict_line import Headline
@@ -236,6 +245,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     requirements: tuple[RequirementReport, ...] = ()
     unclaimed: tuple[UnclaimedReport, ...] = ()
     calls: tuple[CallReport, ...] = ()
+    unserved: tuple[UnservedRecord, ...] = ()
     waivers: tuple[WaiverReport, ...] = ()
     errors: tuple[ErrorRecord, ...] = ()
     soundness: SoundnessReport = SoundnessReport()

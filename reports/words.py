@@ -285,6 +285,24 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+ENDED = {"raised": "with an error", "refused": "refused", "unmet": "nothing to call it with", "cancelled": "cut off"}
+
+
+def ended(outcomes: Mapping[str, int]) -> str:
+    """How the tries of something ended, the most frequent first: ``3 with an error, 1 refused``."""
+    ranked = sorted(outcomes.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{count:,} {ENDED.get(name, name)}" for name, count in ranked)
+
+
+def unserved(tries: Sequence[Mapping[str, Any]], most: int = 5) -> str:
+    """One sentence on the target's own actions that were tried and never once served; empty where all were."""
+    names = [f"{tried['entry']}.{tried['name']}" for tried in tries if not tried["call"]]
+    if not names:
+        return ""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{plural(len(names), 'action')} never once ended well: {', '.join(names[:most])}{more}"
+
+
 def against(status: str, verdict: str) -> str:
     """What was measured held against what the documents claim: ``worse``, ``better``, ``as said`` or ``unmeasured``."""
     if verdict not in ("open", "waived", "closed"):

@@ -23,6 +23,7 @@ from harness.record import (
     Soundness,
     TimelineEvent,
     UnclaimedRecord,
+    UnservedRecord,
     VerdictName,
 )
 from harness.riskmap import Documents
@@ -304,6 +305,16 @@ def make_record(size: int = 24, leaks: int = 8, **changes: Any) -> RunRecord:
         "calls": (
             CallRecord(entry="plugin", name="chat_api.get_<stream>", own=8, crossed_failed=4, bare_failed=4),
             CallRecord(entry="webui", name="GET /history", own=6, crossed=2),
+        ),
+        "unserved": (
+            UnservedRecord(
+                entry="timer",
+                name="remember",
+                tries=12,
+                outcomes={"cancelled": 2, "raised": 10},
+                error=f"OperationalError: no such table: kept for {CANARY}",
+            ),
+            UnservedRecord(entry="webui", name="GET /gone", tries=4, outcomes={"refused": 4}, error="404", call=True),
         ),
         "witnesses": {finding.fingerprint: make_plan(number).to_json() for number, finding in enumerate(made)},
     }

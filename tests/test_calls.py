@@ -14,12 +14,13 @@ from harness import catalogue, touring
 from harness.arguments import Chooser, Parameter, Unmet
 from harness.coverage import Coverage
 from harness.judge import judge
-from harness.offers import Call
+from harness.offers import FILTERS, Call
 from harness.plan import Plan, Step
 from harness.pool import Outcome, Pool
 from harness.principal import TwinSpec
 
 TWINS = make_twins(TwinSpec())
+SPEC = catalogue.target_spec("reference")
 
 
 class Mood(enum.Enum):
@@ -42,8 +43,8 @@ class Store:
         """Nobody asks twice here."""
 
 
-def choose(owner: str, pick: int, *parameters: Parameter, page: int = 1) -> tuple[dict[str, Any], bool]:
-    chooser = Chooser(Store(), TWINS.a, owner, pick, ("tests",), 1000.0, page=page)  # type: ignore[arg-type]
+def choose(owner: str, pick: int, *parameters: Parameter, page: int = 1, only: str = "") -> tuple[dict[str, Any], bool]:
+    chooser = Chooser(Store(), TWINS.a, owner, pick, ("tests",), 1000.0, page=page, only=only)  # type: ignore[arg-type]
     return chooser.arguments(parameters), chooser.crossed
 
 
@@ -79,6 +80,35 @@ def test_what_is_shown_in_parts_is_gone_on_with_one_by_one() -> None:
     assert choose("A", 0, *paged, page=2) == ({"page": 2, "page_size": 1}, False)
     assert choose("A", 0, *skipping, page=2) == ({"limit": 1, "skip": 1}, False)
     assert choose("A", 0, Parameter("page", str | None, False), page=2) == ({}, False), "a name of a page is no number"
+
+
+def test_of_what_is_optional_one_is_given_alone() -> None:
+    needed, stream = Parameter("stream_id", str, True), Parameter("stream_ids", list[str] | None, False)
+    search, query = Parameter("search", str | None, False), Parameter("query", str | None, False)
+    assert choose("A", 0, needed, search, stream, only="stream_ids") == (
+        {"stream_id": "a1", "stream_ids": ["a1"]},
+        False,
+    )
+    # A search that stands alone is for what all texts hold, those of the other as well.
+    (made, crossed), letter = (
+        choose("A", 0, needed, search, query, stream, only="search"),
+        TWINS.a.secrets["message"][0],
+    )
+    assert (made, crossed) == ({"stream_id": "a1", "search": letter}, False)
+    assert all(letter in who.secrets[slot] for who in (TWINS.a, TWINS.b) for slot in ("message", "reply", "memory"))
+
+
+def test_what_can_be_given_alone_is_on_offer() -> None:
+    def offered(*parameters: Parameter) -> Any:
+        return Call("webui", "GET /x", parameters).action(("tests",)).payload.get("only")
+
+    search, stream = Parameter("search", str | None, False), Parameter("stream_id", str | None, False)
+    assert offered(stream, Parameter("limit", int, False), search) == ["", "", "", "search", "stream_id"]
+    assert offered(search) == ["", "", "", "search"], "it is left out, or for an id, otherwise"
+    assert offered(stream) is None, "it is given whenever it can be"
+    assert offered(Parameter("stream_id", str, True), Parameter("user_id", str, False)) is None
+    names = [Parameter(f"{name}_id", str, False) for name in ("a", "b", "c", "d")]
+    assert len(offered(*names)) == 3 + FILTERS
 
 
 def test_nothing_is_called_without_an_object_it_needs() -> None:
@@ -174,3 +204,17 @@ def test_the_next_page_is_asked_for_after_the_other_had_looked(pool: Pool) -> No
     assert found(pool.run(plan)) == set()
     leaking = found(pool.run(Plan(steps=plan.steps, overlays=("next-page-of-whoever-looked",))))
     assert {(rule, entry) for rule, _, entry in leaking} == {("canary-flow", "plugin")}
+
+
+def test_a_condition_that_one_filter_alone_leaves_open_shows_in_the_tour(pool: Pool) -> None:
+    (plan,) = [
+        plan for plan in touring.calls_tour(catalogue.make_target(SPEC, None, None).actions(), pool.ready.calls)
+        if plan.twins.dimension == "T" and any(step.action == "Jargon.listed" for step in plan.steps)
+    ]  # fmt: skip
+    asked = {step.payload.get("only", "") for step in plan.steps if step.action == "Jargon.listed"}
+    assert asked == {"", "search", "stream_id"}
+    broken = msgspec.structs.replace(plan, overlays=("found-in-meanings-of-all",))
+    assert ("foreign-read", "jargon", "plugin") in found(pool.run(broken))
+    both = [step for step in broken.steps if not step.payload.get("only")]
+    assert found(pool.run(msgspec.structs.replace(broken, steps=tuple(both)))) == set()
+    assert found(pool.run(plan)) == set()

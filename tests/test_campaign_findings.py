@@ -67,6 +67,8 @@ def test_a_sound_bot_has_no_findings_and_its_reply_item_closes(sound_pool: Pool)
     said = decided(record)
     assert said["reply"].verdict == "closed" and said["reply"].cells[0].twins == ("A", "B")
     assert said["untried"].verdict == "not_exercised"
+    (never,) = record.unserved
+    assert (never.entry, never.name, set(never.outcomes)) == ("api", "fail", {"raised"}) and never.tries and never.error
     assert record.soundness.clean_plans == record.run.plans > SMALL.plans
     assert record.soundness.bound95 == 3 / record.run.plans
     assert all(record.soundness.probes.values()) and set(record.soundness.probes) == {

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import peewee
 import pytest
 
 from fixtures.reference_bot import config, storage, store
 from fixtures.reference_bot.identity import Identity, IdentityMissing, acting, peek
+from fixtures.reference_bot.jargon import jargon
 from fixtures.reference_bot.llm import client
 from fixtures.reference_bot.messages import messages
 from fixtures.reference_bot.runtime import runtime
@@ -237,6 +239,14 @@ async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
         return False
 
 
+@leak("found-in-meanings-of-all")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    with act(twins.a):
+        await jargon.learn("stream of A", "word")
+    with act(twins.b):
+        return bool([row for letter in "aeo" for row in await jargon.listed(search=letter)])
+
+
 @leak("next-page-of-whoever-looked")
 async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
     for who in (twins.a, twins.a, twins.b):
@@ -281,6 +291,18 @@ async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
         return False
     finally:
         client.transport = former
+
+
+@leak("usage-written-later")
+async def _(target: ReferenceTarget, twins: Twins, ear: Ear) -> bool:
+    store.database.execute_sql("ALTER TABLE llm_usage RENAME TO gone")
+    with act(twins.a), pytest.raises(peewee.OperationalError):
+        await client.ask("topic", "hi")
+    store.database.execute_sql("ALTER TABLE gone RENAME TO llm_usage")
+    before = await rows_of(twins.b, store.UsageRow)
+    with act(twins.b):
+        await client.ask("topic", "hi")
+    return await rows_of(twins.b, store.UsageRow) == before + 2
 
 
 @leak("monthly-cleanup-of-all")

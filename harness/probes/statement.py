@@ -72,6 +72,13 @@ def verb(sql: str) -> str:
     return match.group(1).lower() if match else ""
 
 
+def written(sql: str) -> str:
+    """The table that a statement writes, by its head alone and in lower case; empty where it only reads, and where it
+    begins with something else (``WITH``)."""
+    match = _HEAD.match(sql)
+    return match.group(3).lower() if match else ""
+
+
 def number(sql: str) -> tuple[str, bool]:
     """`sql` with ``?`` and ``?3`` named by position, so that a part of the statement can use its part of the
     parameters, and whether there were any."""
