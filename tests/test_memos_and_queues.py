@@ -180,7 +180,8 @@ def test_what_says_more_or_comes_from_elsewhere_is_not(tmp_path: Path, name: str
 def test_a_missing_context_matters_only_where_a_memo_says_more_than_its_key(detail: dict[str, Any], told: bool) -> None:
     detail = {"owned_by": "first-writer", **detail}
     written = access(sink="key", op="write", ambient="-", new_owner="A", marks="A", detail=detail)
-    assert bool(judge(trace(written), FACTS)) is told
+    before = access(surface="settings")  # the flow had a context, and lost it
+    assert bool(judge(trace(before, written), FACTS)) is told
 
 
 @pytest.mark.parametrize(("kind", "met"), [("asyncio.Queue", False), ("queue.Queue", False), ("Box", True)])

@@ -76,10 +76,11 @@ def test_a_task_counts_by_whether_its_maker_had_a_context(ambient: str, expected
     [
         {"sink": "row", "surface": "messages", "detail": {"owned_by": "columns"}, "owner": "A"},
         {"sink": "file", "surface": "data/A", "detail": {"owned_by": "target"}, "owner": "A"},
+        {"op": "rebind"},
         {"actor": None, "lineage": "boot"},
     ],
 )
-def test_rows_named_files_and_nobodys_flows_need_a_context_as_ever(fields: dict[str, Any]) -> None:
+def test_rows_named_files_names_and_nobodys_flows_need_a_context_as_ever(fields: dict[str, Any]) -> None:
     assert found(memory(**fields)) == ["context-missing"]
 
 

@@ -67,8 +67,11 @@ class OwnDoing:
 
     @staticmethod
     def _in_memory(access: Access) -> bool:
-        """In a container of the process, or in a file that no owner's name tells apart."""
-        return access.sink == "key" or (access.sink == "file" and access.detail.get("owned_by") == "first-writer")
+        """In a container of the process, or in a file that no owner's name tells apart. A name (of a module, a class)
+        is one for all, and nobody has anything of its own there."""
+        if access.sink == "key":
+            return access.op != "rebind"
+        return access.sink == "file" and access.detail.get("owned_by") == "first-writer"
 
     def _call(self, access: Access) -> tuple[int, str, str]:
         stack = self._evidence.stack(access)
