@@ -5,6 +5,7 @@ Pure: it reads a trace and a finding, and knows nothing of loops.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 
 from harness.finding import Finding
@@ -31,7 +32,7 @@ def provenance(trace: Trace, finding: Finding) -> tuple[ProvenanceRecord, ...]:
     if access is None:
         return ()
     # What no code of the bot made is the target's: a task that holds a connection open stands for the step itself.
-    made = [origin for origin in reversed(list(chain(trace, access))) if origin.site.file]
+    made = [origin for origin in reversed(list(Descents(trace).of(access))) if origin.site.file]
     links = [_beginning(trace, made[0].step if made else access.step), *(_link(trace, origin) for origin in made)]
     if made and made[-1].kind == "queue" and made[-1].actor in TWINS:
         links[-1] = _taken(links[-1], made[-1], access)
@@ -51,18 +52,24 @@ def told(links: tuple[ProvenanceRecord, ...]) -> list[str]:
     return [f"{'!' if link.parted else ' '} {link.text}{_at(link.site)}" for link in links]
 
 
-def chain(trace: Trace, access: Access) -> Iterator[Origin]:
-    """What the access descends from, the newest first."""
-    index = -1
-    lineages = {a.seq: a.lineage for a in trace.accesses if a.seq in trace.descents}
-    for seq in sorted(trace.descents):
-        if seq > access.seq:
-            break
-        if lineages.get(seq) == access.lineage:
-            index = trace.descents[seq]
-    while 0 <= index < len(trace.origins):
-        yield trace.origins[index]
-        index = trace.origins[index].parent
+class Descents:
+    """What the accesses of a trace descend from."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._origins = trace.origins
+        self._known: dict[str, list[tuple[int, int]]] = {}
+        for access in trace.accesses:
+            if access.seq in trace.descents:
+                self._known.setdefault(access.lineage, []).append((access.seq, trace.descents[access.seq]))
+
+    def of(self, access: Access) -> Iterator[Origin]:
+        """What that access descends from, the newest first."""
+        known = self._known.get(access.lineage, [])
+        at = bisect_right(known, access.seq, key=lambda one: one[0])
+        index = known[at - 1][1] if at else -1
+        while 0 <= index < len(self._origins):
+            yield self._origins[index]
+            index = self._origins[index].parent
 
 
 def _beginning(trace: Trace, index: int) -> ProvenanceRecord:

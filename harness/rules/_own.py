@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-
+from harness.parting import Descents
 from harness.principal import MISSING, TWINS, Label
 from harness.rules._evidence import Evidence
 from harness.trace import Access
@@ -24,13 +23,10 @@ class OwnDoing:
         self._evidence = evidence
         self._left: dict[_Cell, Label] = {}
         self._entered: dict[tuple[int, str, str], int] = {}
-        self._descents: dict[str, list[tuple[int, int]]] = {}
-        descents = evidence.trace.descents
+        self._descents = Descents(evidence.trace)
         for access in evidence.trace.accesses:
             if access.ambient != MISSING:
                 self._entered.setdefault(self._call(access), access.seq)
-            if access.seq in descents:
-                self._descents.setdefault(access.lineage, []).append((access.seq, descents[access.seq]))
 
     def before_context(self, access: Access) -> bool:
         """Whether this access without context is a principal's own flow with nothing but its own, before it had any.
@@ -82,15 +78,7 @@ class OwnDoing:
         next it has to have none: a client connects, and says something then."""
         if self._entered.get(self._call(access), access.seq) < access.seq:
             return True
-        known = self._descents.get(access.lineage, [])
-        at = bisect_right(known, (access.seq, len(self._evidence.trace.origins)))
-        index = known[at - 1][1] if at else -1
-        origins = self._evidence.trace.origins
-        while 0 <= index < len(origins):
-            if origins[index].ambient != MISSING:
-                return True
-            index = origins[index].parent
-        return False
+        return any(origin.ambient != MISSING for origin in self._descents.of(access))
 
 
 def _cell(access: Access) -> _Cell:
