@@ -134,9 +134,7 @@ class Campaign:
             raise TargetError(f"target {self.facts.name} offers no action, so nothing can be played")
         claimed = self.riskmap.dimensions(self.facts.name, self.facts.generation)
         states = states_of(self.target)
-        tour = touring.tour(
-            actions, claimed, self.facts.hostile, states, self.facts.third, self.facts.pauses, self.facts.switches
-        )
+        tour = touring.toured(actions, claimed, self.facts, states)
         self.touched.expect(tour)
         self._hold_map()
         memory, self.pool.memory = self.pool.memory, None

@@ -92,7 +92,7 @@ def _listing(target: Target, pool: Pool, show: Ticker) -> Listing:
     facts = target.facts()
     items = riskmap.load(target.risk_map()).items
     # One way of differing reaches every place there is; the others only ask who meets there.
-    tour = touring.tour([*target.actions(), *pool.ready.calls], states=states_of(target))
+    tour = touring.tour([*target.actions(), *pool.ready.calls], states=states_of(target), fronted=facts.fronted)
     plans = [plan for plan in tour if plan.twins.dimension == "T"]
     coverage, surfaces = Coverage(), Surfaces(facts)
     for number, outcome in enumerate(pool.map(plans), 1):

@@ -149,7 +149,7 @@ def overlays(
                 claimed = whole.dimensions(facts.name, facts.generation)
                 actions = [*target.actions(), *pool.ready.calls]
                 states = states_of(target)
-                tour = touring.tour(actions, claimed, facts.hostile, states, facts.third, facts.pauses, facts.switches)
+                tour = touring.toured(actions, claimed, facts, states)
                 # A sample is there to be quick: what its faults took is told of the plans as they were found.
                 shares = SAMPLES.get(profile) if only == "*" else None
                 campaign.try_overlays(tour, only, small=shares is None, shares=shares, kinds=kind or KINDS)

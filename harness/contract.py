@@ -20,7 +20,7 @@ from harness.principal import DIMENSION_FIELDS, PUBLIC
 from harness.riskmap import CONTEXT, RiskMap
 from harness.rules.forged import RULE as FORGED
 from harness.rules.interference import RULE as INTERFERENCE
-from harness.target import Action, Facts, Overlay, Target
+from harness.target import Action, Facts, Overlay, Target, states_of
 from harness.trace import SINKS
 from harness.verdict import CONTEXT_RULES
 
@@ -44,6 +44,12 @@ def check(target: Target, spec: str) -> None:
         raise UsageError(f'{spec}.facts(): {wrong} (see {PAGE}, "Facts")')
     for name in DECLARATIONS:
         asked(target, spec, name)
+    for state in facts.fronted:
+        if state not in (offered := states_of(target)):
+            raise UsageError(
+                f"{spec}.facts(): fronted names the state {state!r}, which states() does not offer; it offers: "
+                f'{", ".join(offered)} (see {PAGE}, "Facts")'
+            )
     for wrong in _misruled(riskmap.load(target.risk_map())):
         raise UsageError(f"risk map {target.risk_map()}: {wrong}")
 

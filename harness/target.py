@@ -113,7 +113,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     take: exploring lets such an answer come late or at once. `pauses` are waits, in seconds, longer than the usual
     ones of a plan, that this bot can be played through in good time: one plan of the tour takes each.
     `switches` says whether the target writes its bot's settings as `Principal.setting` and `Principal.marked` give
-    them, so that twins may differ in them.
+    them, so that twins may differ in them. `fronted` maps a state (`Furnished.states`) to the entry whose requests are
+    made under their sender's context in plans that begin there, as behind a front that knows who asks: a bot that
+    refuses whoever comes without context is looked at behind that door as well.
     """
 
     name: str
@@ -136,6 +138,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     third: bool = False
     pauses: tuple[float, ...] = ()
     switches: bool = False
+    fronted: dict[str, str] = {}
 
 
 class Patcher:

@@ -13,7 +13,7 @@ from harness.forgery import names_other
 from harness.plan import EMPTY, Plan, Step
 from harness.principal import Label, TwinSpec
 from harness.strategies import TEXTS, TWIN_SEEDS, WITHIN
-from harness.target import Action
+from harness.target import Action, Facts
 
 
 def _variants(action: Action) -> Iterator[dict[str, Any]]:
@@ -57,14 +57,15 @@ def tour(
     third: bool = False,
     pauses: Sequence[float] = (),
     switches: bool = False,
+    fronted: Mapping[str, str] = {},
 ) -> list[Plan]:
     """Every action with every choice, done by both twins, in both orders and both ways of differing, the second time
     where some of everything lies from earlier days, if the target offers that; then every payload that names the other
     twin, and every family of hostile ids (`harness.impostors`); with `third` everything beside a third tenant
     (`harness.company`), with `switches` between twins whose settings differ (`harness.switched`); then, from each
-    further state that a plan may begin with, everything that an entry offers, in one plan an entry; and the same before
-    and after the bot is started anew, if the target offers that, and before and after each of the `pauses`, in which
-    what was kept runs out.
+    further state that a plan may begin with, everything that an entry offers, in one plan an entry (of those that
+    `fronted` maps to an entry, that entry alone, and its calls); and the same before and after the bot is started anew,
+    if the target offers that, and before and after each of the `pauses`, in which what was kept runs out.
 
     It makes reach independent of chance: what a target offers is tried even by the shortest campaign. `claimed` maps
     dimensions to the entries on which cells claim them: there twins differ within one tenant as well. What matters
@@ -101,6 +102,7 @@ def tour(
         _from(state, [a for a in actions if a.entry == entry], warm, makers, *way)
         for state in states[1:]
         for entry in entries
+        if fronted.get(state, entry) == entry
         for way in (*WAYS, *_within(entry, claimed))
     ]
     done = {e: [a for a in actions if a.entry == e and a.principal and a.weight and _right(a)] for e in entries}
@@ -116,14 +118,29 @@ def tour(
     long = [_resumed(pause, sent, *WAYS[index % 2]) for index, pause in enumerate(pauses) if sent]
     called = calls_tour(actions, calls, states)
     half = len(called) // 2
+    behind = [
+        plan
+        for state, entry in fronted.items()
+        # What there is to ask for lies there; of what is made, one of its kind is enough.
+        for plan in calls_tour([warm] if warm else [], [call for call in calls if call.entry == entry], (state, state))
+    ]
     beside = company.standing_by(actions) if third else []
     turned = switched.switching(actions) if switches else []
     # Tenants first, then the calls, then everything again in other ways: who has little time has the most of it.
     return [
-        *apart["T"], *impostors.forging(actions), *called[:half], *turned, *apart["A"], *found, *across, *long,
+        *apart["T"], *impostors.forging(actions), *called[:half], *behind, *turned, *apart["A"], *found, *across, *long,
         *apart["TA"], *failing, *beside, *impostors.colliding(actions, hostile), *apart["C"], *apart["P"],
         *called[half:],
     ]  # fmt: skip
+
+
+def toured(
+    actions: Sequence[Action], claimed: Mapping[str, Collection[str]], facts: Facts, states: Sequence[str]
+) -> list[Plan]:
+    """`tour`, with all that the target's facts ask of it."""
+    return tour(
+        actions, claimed, facts.hostile, states, facts.third, facts.pauses, facts.switches, facts.fronted
+    )  # fmt: skip
 
 
 def _within(entry: str, claimed: Mapping[str, Collection[str]]) -> list[tuple[str, Literal["equal", "marked"]]]:
@@ -197,13 +214,14 @@ CALLS = 20
 def calls_tour(actions: Sequence[Action], calls: Sequence[Action], states: Sequence[str] = (EMPTY,)) -> list[Plan]:
     """Every call made by both twins with their own things, then with the other's, then without context.
 
-    Before that both do one of everything on the entries that make data, so that there is something to ask for; the
-    second time, where the target offers it, there is something from earlier days as well.
+    Before that both do one of everything on the entries that make data, so that there is something to ask for. It
+    begins at the first of the `states`, the second time at the next, where there is something from earlier days.
     """
     made = [action for action in actions if action.principal and action.weight and action.entry in ("api", "timer")]
     makers = [action for action in made if _right(action)]
     found: list[Plan] = []
     for dimension, order in (("T", ("A", "B")), ("TA", ("B", "A"))):
+        before = states[1] if dimension == "TA" and len(states) > 1 else states[0]
         for start, together in enumerate(_together(calls)):
             steps = [
                 Step(entry=action.entry, action=action.name, who=who, payload=next(_variants(action)), gap=0.05)
@@ -231,7 +249,6 @@ def calls_tour(actions: Sequence[Action], calls: Sequence[Action], states: Seque
             spec = TwinSpec(
                 dimension=dimension, pictures="equal" if dimension == "T" else "marked", seed=start % TWIN_SEEDS
             )
-            before = states[1] if dimension == "TA" and len(states) > 1 else EMPTY
             found.append(Plan(seed=start, twins=spec, before=before, steps=tuple(steps)))
     return found
 
