@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -19,6 +20,14 @@ def as_written(value: str) -> str:
     return value
 
 
+SHOWN: tuple[Spelling, ...] = (
+    lambda value: repr(value)[1:-1],
+    lambda value: ascii(value)[1:-1],
+    lambda value: json.dumps(value)[1:-1],
+)
+"""How Python and JSON write an id where a key is shown, or made: a blank or accent may stand escaped."""
+
+
 class Names:
     """Finds in keys and paths the ids in which two twins differ.
 
@@ -29,15 +38,16 @@ class Names:
     def __init__(
         self, twins: Twins, fields: Sequence[str] = ("tenant", "agent"), spellings: Iterable[Spelling] = (as_written,)
     ) -> None:
-        # A key is shown as Python writes it, where a blank or accent may stand escaped.
-        spellings = (*spellings, lambda value: repr(value)[1:-1], lambda value: ascii(value)[1:-1])
+        spellings = (*spellings, *SHOWN)
         self._twins = twins
         self._patterns: list[tuple[str, Label, tuple[str, ...], re.Pattern[str]]] = []
         for field in fields:
             if getattr(twins.a, field) == getattr(twins.b, field):
                 continue
             for who in (twins.a, twins.b):
-                forms = sorted({form for spell in spellings if (form := spell(getattr(who, field)))}, key=len)
+                once = {form for spell in spellings if (form := spell(getattr(who, field)))}
+                # A key that shows what the bot itself had escaped is escaped again.
+                forms = sorted(once | {form.replace("\\", "\\\\") for form in once}, key=len)
                 if forms:
                     self._patterns.append((field, who.label, tuple(forms), whole(*reversed(forms))))
 

@@ -6,6 +6,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+import peewee
 import pytest
 
 
@@ -25,3 +26,29 @@ def in_context(monkeypatch: pytest.MonkeyPatch, tenant: str) -> list[str]:
         get_current_tenant_id=lambda: who[0], get_current_agent_id=lambda: "agent",
     )  # fmt: skip
     return who
+
+
+def table(acting: list[str]) -> Any:
+    """A table of numbered rows, each whose it was that acted (`in_context`), of which one's own are shown."""
+    memory = peewee.SqliteDatabase(":memory:")
+
+    class Row(peewee.Model):  # type: ignore[misc]
+        whose = peewee.CharField(default=lambda: acting[0])
+
+        class Meta:
+            database = memory
+
+        @classmethod
+        def select(cls, *fields: Any) -> Any:
+            return super().select(*fields).where(cls.whose == acting[0])
+
+    memory.create_tables([Row])
+    return Row
+
+
+def numbers(row: Any) -> dict[str, list[int]]:
+    """The numbers of all rows of a `table`, by whose they are."""
+    found: dict[str, list[int]] = {}
+    for number, whose in row._meta.database.execute_sql("SELECT id, whose FROM row ORDER BY rowid"):
+        found.setdefault(whose, []).append(number)
+    return found

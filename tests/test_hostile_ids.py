@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -67,7 +68,9 @@ def test_a_key_that_holds_one_id_never_names_the_other(spec: TwinSpec) -> None:
     twins = make_twins(spec)
     names = Names(twins)
     for who in (twins.a, twins.b):
-        for key in (who.tenant, (who.tenant, who.agent), f"{who.tenant}::{who.agent}"):
+        pair = (who.tenant, who.agent)
+        escaped = (repr(pair), json.dumps(pair), json.dumps(pair, ensure_ascii=False), (repr(pair), "part"))
+        for key in (who.tenant, pair, f"{who.tenant}::{who.agent}", *escaped):
             owner = names.owner(key_text(key))
             wrong = [f for f, value in (owner or {}).items() if value != getattr(who, f)]
             joined = spec.hostile in ("join", "dots") and isinstance(key, str) and key != who.tenant

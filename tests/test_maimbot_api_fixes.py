@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any
 
+import peewee
 import pytest
 
 from fixtures.overlays.maimbot_saas_apis import FIXES
 from harness.target import Patcher
-from tests.stand_ins_support import in_context, stand_in
+from tests.stand_ins_support import in_context, numbers, stand_in, table
 
 BY_NAME = {one.name: one for one in FIXES}
 
@@ -44,59 +44,39 @@ def test_settings_that_are_not_to_be_had_are_an_error_and_others_are_handed_on(
         service._fetch_settings_from_api("other", "agent")
 
 
-class Column:
-    """A column of a table, of which all that matters is what it is compared with."""
-
-    def __eq__(self, other: object) -> Any:
-        return other
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def numbers(monkeypatch: pytest.MonkeyPatch, order: str) -> dict[str, list[int]]:
+def numbered(monkeypatch: pytest.MonkeyPatch, order: str) -> dict[str, list[int]]:
     """The numbers that memories get which tenants keep in that order."""
-    acting, rows = in_context(monkeypatch, ""), dict[int, str]()
-
-    class ChatHistory:
-        id = Column()
-
-        @classmethod
-        def select(cls) -> Any:
-            return SimpleNamespace(count=lambda: list(rows.values()).count(acting[0]))
-
-        @classmethod
-        def get_or_none(cls, number: int) -> Any:
-            return rows.get(number) if rows.get(number) == acting[0] else None
-
-        @classmethod
-        def create(cls, **values: Any) -> None:
-            rows[values["id"]] = acting[0]
-
-    stand_in(monkeypatch, "src.common.database.database_model", ChatHistory=ChatHistory)
+    acting = in_context(monkeypatch, "")
+    memories = table(acting)
+    stand_in(monkeypatch, "src.common.database.database_model", ChatHistory=memories)
     BY_NAME["fix-memory-numbers"].apply(Patcher())
     for acting[0] in order:
-        ChatHistory.create(theme="said")
-    return {who: [number for number, whose in rows.items() if whose == who] for who in set(order)}
+        memories.create()
+    return numbers(memories)
 
 
 def test_the_numbers_of_a_tenant_s_memories_hang_on_its_own_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    alone, beside = numbers(monkeypatch, "AA"), numbers(monkeypatch, "BABBA")
-    assert alone["A"] == beside["A"] and len({*beside["A"], *beside["B"]}) == 5
+    alone, beside = numbered(monkeypatch, "AA"), numbered(monkeypatch, "BABBA")
+    assert set(alone["A"]) == set(beside["A"]) and len({*beside["A"], *beside["B"]}) == 5
 
 
 def test_the_number_of_a_memory_that_is_there_is_given_to_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    acting, rows = in_context(monkeypatch, "A"), set[int]()
-
-    class ChatHistory:
-        id = Column()
-        select = classmethod(lambda cls: SimpleNamespace(count=lambda: 0))  # one was forgotten meanwhile
-        get_or_none = classmethod(lambda cls, number: number if number in rows else None)
-        create = classmethod(lambda cls, **values: rows.add(values["id"]))
-
-    stand_in(monkeypatch, "src.common.database.database_model", ChatHistory=ChatHistory)
+    acting = in_context(monkeypatch, "A")
+    memories = table(acting)
+    stand_in(monkeypatch, "src.common.database.database_model", ChatHistory=memories)
     BY_NAME["fix-memory-numbers"].apply(Patcher())
-    model: Any = ChatHistory
-    for _ in range(3):
-        model.create(theme="said")
-    model.create(id=5)
-    assert len(rows) == 4 and 5 in rows and acting == ["A"]
+    first, second = memories.create(), memories.create()
+    memories.delete().where(memories.id == first.id).execute()  # one is forgotten: there are as many as before
+    third = memories.create()
+    assert third.id not in (first.id, second.id) and set(numbers(memories)["A"]) == {second.id, third.id}
+    assert memories.create(id=5).id == 5
+    with pytest.raises(peewee.IntegrityError):
+        memories.create(id=5)
+
+
+def test_what_else_a_table_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    memories = table(in_context(monkeypatch, "A"))
+    stand_in(monkeypatch, "src.common.database.database_model", ChatHistory=memories)
+    BY_NAME["fix-memory-numbers"].apply(Patcher())
+    with pytest.raises(peewee.IntegrityError, match="whose"):
+        memories.create(whose=None)

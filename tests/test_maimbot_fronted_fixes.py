@@ -12,8 +12,7 @@ import pytest
 
 from fixtures.overlays.maimbot_saas_fronted import FIXES, SHOWN
 from harness.target import Patcher
-from tests.stand_ins_support import in_context, stand_in
-from tests.test_maimbot_api_fixes import Column
+from tests.stand_ins_support import in_context, numbers, stand_in, table
 
 BY_NAME = {one.name: one for one in FIXES}
 
@@ -23,33 +22,16 @@ def test_rows_of_every_table_that_pages_list_are_numbered_by_their_owner_s_own(
 ) -> None:
     acting = in_context(monkeypatch, "")
 
-    def table() -> Any:
-        rows = dict[int, str]()
-
-        class Count:
-            def count(self) -> int:
-                return list(rows.values()).count(acting[0])
-
-        class Table:
-            id = Column()
-            select = classmethod(lambda cls: Count())
-            get_or_none = classmethod(lambda cls, number: rows.get(number))
-            create = classmethod(lambda cls, **values: rows.update({values["id"]: acting[0]}))
-
-        return Table, rows
-
-    def numbers(order: str) -> dict[str, list[int]]:
-        tables = {name: table() for name in SHOWN}
-        stand_in(
-            monkeypatch, "src.common.database.database_model", **{name: kind for name, (kind, _) in tables.items()}
-        )  # fmt: skip
+    def numbered(order: str) -> dict[str, set[int]]:
+        tables = {name: table(acting) for name in SHOWN}
+        stand_in(monkeypatch, "src.common.database.database_model", **tables)
         BY_NAME["fix-webui-numbers"].apply(Patcher())
         for acting[0] in order:
-            for kind, _ in tables.values():
+            for kind in tables.values():
                 kind.create()
-        return {name: [number for number, whose in rows.items() if whose == "A"] for name, (_, rows) in tables.items()}
+        return {name: set(numbers(kind)["A"]) for name, kind in tables.items()}
 
-    alone, beside = numbers("AA"), numbers("BABBA")
+    alone, beside = numbered("AA"), numbered("BABBA")
     assert alone == beside
     assert {len(found) for found in alone.values()} == {2}
 

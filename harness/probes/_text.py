@@ -28,6 +28,7 @@ import msgspec
 from harness.flow import identity
 from harness.naming import Names, whole
 from harness.principal import Twins
+from harness.probes._digests import digested
 
 MAX_DEPTH = 4
 MAX_NODES = 200
@@ -346,21 +347,31 @@ def cut(text: str) -> str:
 REMEMBERED = 4096
 """Texts whose identities are remembered; a bot uses the same keys again and again."""
 
+NESTED = 3
+"""How many digests of digests are looked into."""
+
+GLUED = 5
+"""Characters of an id that stands in a text by no chance, whatever touches it."""
+
 DIGESTS = ("md5", "sha1", "sha256")
 """How bots name a picture by its content."""
 
 
 class Identities:
-    """Which identity values of the twins stand in a text."""
+    """Which identity values of the twins stand in a text, or in one whose digest it holds."""
 
     FIELDS = ("tenant", "agent", "platform", "chat", "user", "credential")
 
     def __init__(self, twins: Twins) -> None:
         self._shared: list[tuple[str, str, re.Pattern[str]]] = []
+        apart: set[str] = set()
         for field in self.FIELDS:
             mine, theirs = getattr(twins.a, field), getattr(twins.b, field)
             if mine == theirs:
                 self._add(self._shared, field, mine)
+            else:
+                apart |= {mine, theirs}
+        self._apart = tuple(value for value in apart if len(value) >= GLUED)
         self._own = Names(twins, self.FIELDS)
         for slot, content in twins.a.pictures.items():
             # What is found by the digest of a picture that both sent is found by both; pictures come as base64.
@@ -381,12 +392,21 @@ class Identities:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             known = self._known[text] = {
-                "shared": list(
-                    dict.fromkeys(name for name, value, p in self._shared if value in text and p.search(text))
-                ),
+                "shared": list(dict.fromkeys(self._alike(text))),
                 "own": [f"{f}:{label}" for f, labels in self._own.labels(text).items() for label in sorted(labels)],
             }
         return known
+
+    def _alike(self, text: str, depth: int = 0) -> Iterator[str]:
+        """Names of the shared ids in `text`, and of those in texts whose digests stand there, unless one of one's own
+        stands in such a text as well: a digest of that is nobody else's. Parts of such a text often touch each other,
+        since nobody is to read it."""
+        for name, value, pattern in self._shared:
+            if value in text and ((depth and len(value) >= GLUED) or pattern.search(text)):
+                yield name
+        for given in digested(text) if depth < NESTED else ():
+            if not self._own.labels(given) and not any(value in given for value in self._apart):
+                yield from self._alike(given, depth + 1)
 
 
 _identities: dict[int, tuple[Twins, Identities]] = {}

@@ -16,7 +16,7 @@ from typing import Any
 from harness import recorder as _recorder
 from harness.flow import Flow
 from harness.principal import TWINS, Label
-from harness.probes import _heaps
+from harness.probes import _digests, _heaps
 from harness.probes._cells import Ledger, OwnerOfKey
 from harness.probes._lru import LruPatch
 from harness.probes._scopes import Writers
@@ -50,12 +50,13 @@ class KeyProbe:
         self._first = ""
 
     def install(self, facts: Facts) -> None:
-        """Trace `functools.lru_cache` of the bot's functions, and `heapq` on its lists, from here on."""
+        """Trace `functools.lru_cache` of the bot's functions, `heapq` on its lists and what digests are taken of."""
         self._packages = frozenset(facts.packages)
         self._first = facts.packages[0] if facts.packages else "isolation"
         self._ours.clear()
         self._lru.install()
         _heaps.install()
+        _digests.install()
 
     def booted(self, roots: Sequence[Path]) -> None:
         """Walk from every module of the bot and put the stand-ins in place."""
@@ -148,6 +149,7 @@ class KeyProbe:
         """Take the hooks back (tests, long-lived processes). Stand-ins stay; without a recorder they do nothing."""
         self._lru.remove()
         _heaps.remove()
+        _digests.remove()
         self._walker.remove()
 
     def _walk(self, writers: Writers | None, *, whole_heap: bool = False) -> None:
