@@ -17,14 +17,23 @@ from harness.target import Action, Facts
 
 
 def _variants(action: Action) -> Iterator[dict[str, Any]]:
-    """Payloads that together take every choice of every field once."""
+    """Payloads that together take every choice of every field once: the right ones of all fields first, then each wrong
+    one by itself, since behind what is refused nothing else comes to its turn."""
     fields = {
         name: list(TEXTS[:1]) if kind == "text" else [1] if kind == "int" else [False, True] if kind == "flag"
         else [choice for choice in kind if not names_other(choice)] if isinstance(kind, (list, tuple)) else [kind]
         for name, kind in action.payload.items()
     }  # fmt: skip
-    for turn in range(max((len(choices) for choices in fields.values()), default=1)):
-        yield {name: choices[min(turn, len(choices) - 1)] for name, choices in fields.items()}
+    wrong = {name: [choice for choice in fields.get(name, ()) if choice in some] for name, some in action.wrong.items()}
+    right = {
+        name: [choice for choice in choices if choice not in wrong.get(name, ())] or choices[:1]
+        for name, choices in fields.items()
+    }
+    for turn in range(max((len(choices) for choices in right.values()), default=1)):
+        yield {name: choices[min(turn, len(choices) - 1)] for name, choices in right.items()}
+    first = {name: choices[0] for name, choices in right.items()}
+    for name, choices in wrong.items():
+        yield from ({**first, name: choice} for choice in choices if choice != first[name])
 
 
 def _right(action: Action) -> bool:

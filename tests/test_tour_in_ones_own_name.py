@@ -56,3 +56,12 @@ def test_a_third_comes_between_twins_that_differ_in_agents_too_one_after_the_oth
     between = [plan for plan in plans if [step.who for step in plan.steps[:3]] == ["A", BYSTANDER, "B"]]
     assert {plan.twins.dimension for plan in between} == {"T", "TA"}
     assert all(step.gap >= 1 for plan in plans for step in plan.steps[:3])
+
+
+def test_every_choice_is_sent_under_a_credential_that_stands_and_each_that_does_not_stand_is_tried() -> None:
+    kinds = ["at", "reply", "voice", "file", "forward", "recall"]
+    payload = {"kind": kinds, "credential": ["own", "own", "unknown", "none"]}
+    action = Action(entry="api", name="kind", payload=payload, wrong={"credential": ["unknown", "none"]})
+    sent = [step.payload for plan in tour([TEXT, action]) for step in plan.steps if step.action == "kind"]
+    assert {one["kind"] for one in sent if one["credential"] == "own"} == set(kinds)
+    assert {one["credential"] for one in sent} == {"own", "unknown", "none"}
