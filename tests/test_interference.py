@@ -128,6 +128,8 @@ FAULTS = (*_reference_presence.FAULTS, *_reference_turns.FAULTS, *_reference_cut
 
 TENANTS = TwinSpec()
 
+LENGTHS = "replies-of-mean-length"
+
 IDLE: tuple[Variant, ...] = ("alone", "others")
 """B is there in either: what it feels like where it is not has a file of its own."""
 
@@ -151,7 +153,11 @@ def play(pool: Pool, *steps: Step, overlay: str = "", twins: TwinSpec = TENANTS)
 
 
 def test_every_fault_has_a_plan_that_shows_it() -> None:
-    assert {fault.name for fault in FAULTS} == {*SHOWS, "turn-used-up-by-another"}  # shown where B is not there
+    assert {fault.name for fault in FAULTS} == {
+        *SHOWS,
+        "turn-used-up-by-another",
+        LENGTHS,
+    }  # the others have a test each
     assert {fault.rule for fault in FAULTS} == {RULE} and len(FAULTS) >= 8
 
 
@@ -167,6 +173,14 @@ def test_a_fault_without_canary_or_foreign_access_is_found_by_interference_alone
     # How often B does something is what A feels, and of one fault what B's users are called.
     assert others.result == ("differs" if name == "one-tag-for-all" else "equal")
     assert others.finding is None or others.finding.fingerprint == alone.finding.fingerprint
+
+
+def test_what_hangs_on_the_length_of_texts_shows_by_longer_secrets_alone(pool: Pool) -> None:
+    said = (*(step(who, "area", "/say {command}", gap=3) for who in "BA"), wait(3))
+    alone, others = play(pool, *said, overlay=LENGTHS)
+    assert (alone.result, others.result) == ("equal", "differs"), "twins say texts of one length"
+    assert others.finding is not None and (others.finding.rule, others.finding.surface) == (RULE, "rewrite")
+    assert {pair.result for pair in play(pool, *said)} == {"equal"}
 
 
 @pytest.mark.parametrize("name", SHOWS)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fixtures.twins import LARGE_NUMBERS, SLOTS, SMALL_NUMBERS, Shapes, make_twins
+from fixtures.twins import LARGE_NUMBERS, LONGER, SLOTS, SMALL_NUMBERS, Shapes, make_twins
 from harness.errors import UsageError
 from harness.principal import DIMENSION_FIELDS, TwinSpec
 from harness.scanner import TokenScanner
@@ -176,6 +176,7 @@ def test_with_other_secrets_b_stays_who_it_is_and_a_stays_the_same(pictures: Lit
     assert others.a == plain.a
     assert others.b.identity() == plain.b.identity() and others.b.user == plain.b.user
     assert not set(others.b.secrets.values()) & {*plain.b.secrets.values(), *plain.a.secrets.values()}
+    assert {len(others.b.secrets[slot]) - len(plain.b.secrets[slot]) for slot in plain.b.secrets} == {LONGER}
     assert others.b.credential != plain.b.credential and others.b.display != plain.b.display
     assert others.b.pictures["picture"] != plain.b.pictures["picture"] and others.b.numbers != plain.b.numbers
 
