@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, product
 from typing import Any, Literal
 
 import msgspec
@@ -91,6 +91,7 @@ def tour(
                 action,
                 [a for a in actions if warm and a.entry == warm.entry and a.principal and _right(a)],
                 _shows(calls),
+                [a for a in actions if a.entry == "timer" and a.principal and a.weight and _right(a)],
             )
             continue
         for dimension, made in apart.items():
@@ -281,6 +282,9 @@ as far as the next the next time."""
 WRITTEN = ("database", "disk")
 """Kinds of failure at things that are written, of which there are many: each is tried."""
 
+EARLY = (1, 3)
+"""How deep into a timer's turn what it reads and writes fails: at its first use of anything, and after some."""
+
 DEPTHS = 3
 """How deep into a message each kind of failure is tried by the tour: at so many of the action's choices of ``nth``."""
 
@@ -290,12 +294,15 @@ def _shows(calls: Sequence[Action]) -> list[Action]:
     return [call for call in calls if call.name.startswith("GET ") and "other" not in call.payload.get("ids", ())]
 
 
-def _failing(action: Action, talks: Sequence[Action], looks: Sequence[Action] = ()) -> Iterator[Plan]:
+def _failing(
+    action: Action, talks: Sequence[Action], looks: Sequence[Action] = (), turns: Sequence[Action] = ()
+) -> Iterator[Plan]:
     """Every kind of failure in the midst of what both twins send (`talks`): in one's own flow when the caches are
     warm, in anybody's when they are cold, as an outage that lasts through messages of every kind, as the second
     and then the first of what there is of that kind going down for good, and as each thing that is written failing
     once. After those in one's own flow the other makes the calls `looks`: what a bot keeps of a failure it may show to
-    anybody."""
+    anybody. Things that are written fail in each of the `turns` of timers as well, right before the other's turn of the
+    same, which finds what was left lying there."""
     if not talks:
         return
     depths = list(action.payload["nth"])
@@ -349,6 +356,22 @@ def _failing(action: Action, talks: Sequence[Action], looks: Sequence[Action] = 
         steps += [Step(entry=look.entry, action=look.name, who=then, payload=asked) for look in looks]
         spec = TwinSpec(dimension="T", pictures="equal", seed=turn % TWIN_SEEDS)
         yield Plan(seed=turn, twins=spec, steps=(*steps, cold))
+    for turn, what in enumerate(written if turns else ()):
+        first, then = ORDERS[(turn + 1) % 2]
+        # A few words: behind a worker that serves both, everything later would be a matter of time. One more of whose
+        # turns fail: what is left of its counts looks like the other's otherwise.
+        said = Step(entry=talks[0].entry, action=talks[0].name, payload=next(_variants(talks[0])))
+        steps = [*(msgspec.structs.replace(said, who=who) for who in (first, then, first)), pause]
+        for task, nth in product(turns, EARLY):
+            for chosen in _variants(task):
+                failing = {"what": what, "nth": nth, "times": 1, "one": False}
+                steps.append(Step(entry="world", action="fail", who=first, payload=failing))
+                steps += [
+                    Step(entry=task.entry, action=task.name, who=who, payload=chosen, join=True)
+                    for who in (first, then)
+                ]
+        spec = TwinSpec(dimension="T", pictures="equal", seed=turn % TWIN_SEEDS)
+        yield Plan(seed=turn, twins=spec, steps=(*steps, pause))
 
 
 def _around(

@@ -233,8 +233,10 @@ def test_the_tour_tries_every_failure_around_messages_of_both_twins() -> None:
         kinds = {step.payload["what"] for step in plan.steps if step.action == "fail"}
         if kinds:
             first = next(index for index, step in enumerate(plan.steps) if step.action == "fail")
-            assert {step.who for step in plan.steps[first:] if step.entry == "api"} == {"A", "B"}
-        seen |= kinds
+            talk = [step for step in plan.steps if step.entry == "api"]
+            assert {step.who for step in talk} == {"A", "B"}
+            if any(step in talk for step in plan.steps[first:]):  # the others are about turns of timers
+                seen |= kinds
     assert seen >= {*GENERIC, "llm.hostile", "config.error"}
 
 

@@ -177,3 +177,23 @@ def test_what_one_could_not_write_and_another_writes_for_it_shows_in_a_plan_of_t
         plan = _sweeps()[0]
         assert differs(plan, "usage-written-later")
         assert not differs(plan, "")
+
+
+def test_what_a_failing_turn_of_a_timer_leaves_lying_shows_in_a_plan_of_the_tour() -> None:
+    facts = ReferenceTarget().facts()
+
+    def of(found: Trace) -> list[Finding]:
+        return judge(found, facts)
+
+    def results(plan: Plan, *overlays: str) -> set[str]:
+        outcome = pool.run(msgspec.structs.replace(plan, overlays=overlays))
+        assert outcome.trace is not None and of(outcome.trace) == []
+        tried = spared(timed(outcome.plan, outcome.trace.steps))
+        return {pair.result for pair in next(pairs.play(pool, [tried], facts, of))}
+
+    tour = touring.tour(ReferenceTarget().actions())
+    failing = [plan for plan in tour if [step.action for step in plan.steps].count("fail") > 6]
+    with Pool(SPEC) as pool:
+        plan = next(plan for plan in failing if plan.steps[-2].entry == "timer" and plan.steps[-2].who == "A")
+        assert "differs" in results(plan, "figures-left-by-a-failure")
+        assert results(plan) <= {"equal", "moved"}
