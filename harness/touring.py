@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from harness import company, impostors, switched
+from harness.errors import UsageError
 from harness.forgery import names_other
 from harness.plan import EMPTY, Plan, Step
 from harness.principal import Label, TwinSpec
@@ -147,7 +148,15 @@ def tour(
 def toured(
     actions: Sequence[Action], claimed: Mapping[str, Collection[str]], facts: Facts, states: Sequence[str]
 ) -> list[Plan]:
-    """`tour`, with all that the target's facts ask of it."""
+    """`tour`, with all that the target's facts ask of it. Raises UsageError on a front before an entry that nothing is
+    offered on."""
+    entries = {action.entry for action in actions}
+    for state, entry in facts.fronted.items():
+        if entry not in entries:
+            raise UsageError(
+                f"the facts of {facts.name} say that {state!r} is a front before {entry!r} (fronted), on which "
+                f"there is no action and no call; entries are: {', '.join(sorted(entries))}"
+            )
     return tour(
         actions, claimed, facts.hostile, states, facts.third, facts.pauses, facts.switches, facts.fronted
     )  # fmt: skip

@@ -6,6 +6,7 @@ import pytest
 
 from harness import touring
 from harness.catalogue import make_target
+from harness.errors import UsageError
 from harness.plan import EMPTY, Plan
 from harness.target import Action, Facts
 from tests.test_contract import declared, refused
@@ -46,6 +47,12 @@ def test_nothing_else_of_the_tour_changes() -> None:
 def test_a_front_without_a_state_is_refused_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     declared(monkeypatch, fronted={"fronted": "webui"})
     refused("fronted names the state 'fronted', which states() does not offer; it offers: empty", "Facts")
+
+
+def test_a_front_before_an_entry_that_is_not_there_is_refused_with_those_there_are() -> None:
+    facts = Facts(name="some", generation="saas", packages=(), fronted={"fronted": "web"})
+    with pytest.raises(UsageError, match=r"'fronted' is a front before 'web'.*entries are: api, timer, webui"):
+        toured(facts, *ACTIONS)
 
 
 def test_maimbot_s_pages_are_behind_one() -> None:

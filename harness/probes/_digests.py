@@ -38,7 +38,7 @@ def remove() -> None:
 
 
 def digested(text: str) -> list[str]:
-    """The texts of which a digest stands in `text`, whole or cut off at its end. A picture is none."""
+    """The texts of which a digest stands in `text`, whole or cut off at its end, where the text was short."""
     found = []
     for run in _RUN.findall(text):
         whole, given = _texts.get(run[:SHORTEST], ("", b""))
